@@ -58,7 +58,7 @@ PRETRAINING = (
     "head=[contrastive,captioning]",
     "head.captioning.streams=[image]",
     "decoder.depth=1",
-    "head.captioning.num_beams=2",
+    "generation.num_beams=2",
     *TINY[3:6],
 )
 

@@ -1,6 +1,7 @@
 """Tiny decoders of every kind, composed from conf/, and the contexts that they read."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor
 
 from mmtx_cli.config.conf_tree import choices, shipped
 from mmtx_cli.config.introspect import class_constant
+from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.decoder.base import Decoder
+from mmtx_cli.generation.texts import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.model.build import build_decoder
 from mmtx_cli.types import IGNORE_INDEX
@@ -115,3 +118,18 @@ def rows(context: Context, chosen: slice) -> Context:
     """Some inputs of a context."""
     summary = None if context.summary is None else context.summary[chosen]
     return Context(context.x[chosen], context.mask[chosen], summary, streams=context.streams)
+
+
+def generated(
+    decoder: Decoder,
+    contexts: Sequence[Context],
+    limits: Limits,
+    capacity: int | None = None,
+    **settings: Any,
+) -> tuple[Tensor, Tensor]:
+    """The best text of every input, and its score."""
+    source = [(context, torch.arange(len(context))) for context in contexts]
+    parts = list(decoder.generate(source, GenerationSettings(**settings), limits, capacity))
+    order = torch.cat([numbers for numbers, _ in parts]).argsort()
+    tokens = torch.cat([texts.tokens[:, 0] for _, texts in parts])[order]
+    return tokens, torch.cat([texts.scores[:, 0] for _, texts in parts])[order]

@@ -83,7 +83,7 @@ def test_help_knows_what_is_chosen_beside_it(tmp_path):
     done = mmtx("finetune", "head=captioning", "encoder/image=vit", "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     words = done.stdout.split()
-    assert {"head.captioning.num_beams=3", "encoder.image.patch_size=16"} <= set(words)
+    assert {"head.captioning.label_smoothing=0.1", "encoder.image.patch_size=16"} <= set(words)
     assert "data.batch_size=32" in words
 
 

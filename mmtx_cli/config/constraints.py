@@ -53,6 +53,20 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "trainer.save_every": (1, 1e12),
     "trainer.log_every": (1, 1e12),
     "trainer.early_stopping.patience": (1, 1e9),
+    "generation.num_beams": (1, 1e4),
+    "generation.length_penalty": (0, 5),
+    "generation.num_beam_groups": (1, 1e4),
+    "generation.diversity_penalty": (0, 1e6),
+    "generation.temperature": (1e-4, 1e4),
+    "generation.top_k": (1, 1e9),
+    "generation.top_p": (1e-6, 1),
+    "generation.min_p": (0, 1),
+    "generation.penalty_alpha": (0, 1),
+    "generation.repetition_penalty": (1e-4, 1e4),
+    "generation.no_repeat_ngram_size": (0, 1e6),
+    "generation.min_new_tokens": (0, 1e6),
+    "generation.max_new_tokens": (1, 1e6),
+    "generation.num_return_sequences": (1, 1e4),
 }
 """Minimum and maximum by config path; for a list, of each of its numbers."""
 
@@ -77,7 +91,6 @@ ARGUMENT_BOUNDS: dict[str, tuple[float | int, float | int]] = {
             "body_depth",
             "body_heads",
             "body_channels",
-            "num_beams",
             "k",
         ),
         (1, 1e6),
@@ -87,7 +100,6 @@ ARGUMENT_BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "mlp_ratio": (0.01, 1e3),
     "weight": (0, 1e9),
     "temperature": (1e-4, 1e4),
-    "length_penalty": (0, 5),
 }
 """Minimum and maximum of arguments of mmtx's encoders, fusions and heads, by argument name. They
 do not apply to components of other packages, where the name may have another meaning."""

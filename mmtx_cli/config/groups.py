@@ -148,7 +148,7 @@ def selected_choices(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:
                     yield replace(nested, content={**nested.content, **overridden})
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[Any, Any]:
     """Return the mapping in a YAML file; empty if the file holds anything else.
 
     Raises:

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 SECTIONS = (
     *("encoder", "fusion", "connector", "decoder", "vlm", "head"),
-    *("data", "optimizer", "trainer", "logger"),
+    *("data", "optimizer", "trainer", "generation", "logger"),
 )
 """Sections whose keys ``check`` validates by signatures and schemas, which Hydra does not know."""
 

@@ -190,6 +190,48 @@ class TrainerSettings:
 
 
 @dataclass
+class GenerationSettings:
+    """``generation``: how captions and answers are generated; the keys are those of transformers.
+
+    Beam search by default; greedy with ``num_beams=1``.
+    """
+
+    num_beams: int | None = None
+    """Beams per input (default: 3, or as many as num_return_sequences)."""
+    length_penalty: float = 1.0
+    """Exponent of the length by which the log-probability of a text is divided."""
+    early_stopping: bool = False
+    """Stop when as many texts as beams have ended, even if open ones could become better."""
+    num_beam_groups: int = 1
+    """Groups of diverse beam search (Vijayakumar et al. 2018)."""
+    diversity_penalty: float = 0.0
+    """What a token costs in a group for each beam of other groups that has just chosen it."""
+    do_sample: bool = False
+    """Draw the tokens at random; the same for an input whatever the batch, by seed."""
+    temperature: float = 1.0
+    top_k: int | None = None
+    """Number of most probable tokens to draw from; with penalty_alpha, of candidates (4)."""
+    top_p: float | None = None
+    """Draw from the most probable tokens with this probability together."""
+    min_p: float | None = None
+    """Draw from tokens of at least this fraction of the largest probability."""
+    penalty_alpha: float | None = None
+    """Contrastive search (Su et al. 2022): weight of the similarity to the text so far, e.g. 0.6"""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens that the text already has become less probable (Keskar et al. 2019)."""
+    no_repeat_ngram_size: int = 0
+    """Sequences of this many tokens occur at most once in a text; 0 allows repetitions."""
+    min_new_tokens: int = 0
+    """Minimum number of tokens, without the end token."""
+    max_new_tokens: int | None = None
+    """Maximum number of tokens, with the end token (default: max_length - 1)."""
+    num_return_sequences: int = 1
+    """Number of texts per input; the best one is the caption, the others are alternatives."""
+    token_scores: bool = False
+    """Add the probability of each word to the output."""
+
+
+@dataclass
 class WandbSettings:
     """``logger.wandb``: log to Weights & Biases."""
 
@@ -212,6 +254,7 @@ SECTIONS: dict[str, type] = {
     "data": DataSettings,
     "optimizer": OptimizerSettings,
     "trainer": TrainerSettings,
+    "generation": GenerationSettings,
     "logger": LoggerSettings,
 }
 

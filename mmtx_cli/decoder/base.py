@@ -5,7 +5,7 @@ n context tokens, d width, v vocabulary.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -13,13 +13,19 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.generation.beam import beam_search
+from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.generation.make import make_method
+from mmtx_cli.generation.search import search
+from mmtx_cli.generation.texts import Limits, Texts
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX
 
 
 class DecoderState(ABC):
     """What a decoder keeps between two steps: its cache, one row per beam of every input."""
+
+    can_replace: ClassVar[bool] = False
+    """``replace`` is supported."""
 
     @abstractmethod
     def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
@@ -31,6 +37,19 @@ class DecoderState(ABC):
     @abstractmethod
     def keep(self, inputs: Int[Tensor, " m"], beams: int) -> None:
         """Keep only the rows of the given inputs, which have ``beams`` rows each."""
+
+    def replace(self, inputs: Int[Tensor, " m"], other: Any, position: int) -> bool:
+        """Replace the given inputs by those of a state that has just been started.
+
+        Their first token is the one at ``position``. Return False, and change nothing, if the two
+        states do not fit each other; the other inputs are then finished first.
+
+        Args:
+            inputs: The inputs to replace.
+            other: Returned by ``start`` for as many inputs.
+            position: Number of steps of this state so far.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot replace inputs")
 
 
 class Decoder(nn.Module, ABC):
@@ -89,51 +108,31 @@ class Decoder(nn.Module, ABC):
         """Read the context, and allocate a cache for ``length`` tokens of ``beams`` beams."""
 
     @abstractmethod
-    def step(self, tokens: Int[Tensor, "b k"], state: Any, position: int) -> Float[Tensor, "b k v"]:
-        """Return the logits of the token after ``tokens``, the last ones of every beam.
+    def step(self, tokens: Int[Tensor, "b k"], state: Any, position: int) -> Float[Tensor, "b k d"]:
+        """Return the hidden states that predict the token after ``tokens``, the last of each beam.
 
         Args:
             tokens: The last token of each beam: BOS at position 0.
             state: Returned by ``start``; updated in place.
-            position: Number of previous tokens.
+            position: Number of previous steps.
         """
 
-    @torch.no_grad()
     def generate(
         self,
-        context: Context,
-        num_beams: int,
-        max_length: int,
-        length_penalty: float,
-        bos_id: int,
-        eos_id: int,
-    ) -> tuple[Int[Tensor, "b t"], Float[Tensor, " b"]]:
-        """Return the best text of each input, padded with EOS, and its score (``beam_search``).
+        source: Iterable[tuple[Context, Tensor]],
+        settings: GenerationSettings,
+        limits: Limits,
+        capacity: int | None = None,
+    ) -> Iterator[tuple[Tensor, Texts]]:
+        """Yield the numbers of inputs that are finished and their texts, in any order.
 
         Args:
-            context: Of the inputs.
-            num_beams: Beams per input; 1 is greedy.
-            max_length: Number of returned tokens, of which the last is always EOS.
-            length_penalty: Exponent of the length in the score.
-            bos_id: ID of the begin token.
-            eos_id: ID of the end token.
+            source: Contexts and random keys of inputs, which are numbered in their order.
+            settings: How texts are generated.
+            limits: Begin and end token, and the maximum length.
+            capacity: Largest number of inputs at a time; None: those that come together.
         """
-        state = self.start(context, num_beams, max_length)
-
-        def step(tokens: Tensor, position: int) -> Tensor:
-            return self.step(tokens, state, position)
-
-        return beam_search(
-            step,
-            state,
-            len(context),
-            num_beams,
-            max_length,
-            bos_id,
-            eos_id,
-            length_penalty,
-            context.x.device,
-        )
+        yield from search(self, source, make_method(settings, limits), capacity)
 
     def output_weight(self) -> Float[Tensor, "v d"] | None:
         """Return W if the logits are W h, so that the loss needs not store them; else None."""

@@ -48,6 +48,11 @@ class BufferedLayer(DynamicLayer):
         self.length = stop
         return self.show()
 
+    @property
+    def capacity(self) -> int:
+        """Number of tokens that fit."""
+        return int(self.buffers[0].shape[2])
+
     def get_seq_length(self) -> int:
         """Return the number of tokens."""
         return self.length
@@ -61,6 +66,23 @@ class BufferedLayer(DynamicLayer):
     def keep_rows(self, rows: Int[Tensor, " rows"]) -> None:
         """Keep some rows with their prefix."""
         self.buffers = [buffer[rows] for buffer in self.buffers]
+        self.show()
+
+    def put(self, rows: Int[Tensor, " rows"], other: "BufferedLayer") -> None:
+        """Let some rows end with the tokens of those of a shorter layer."""
+        start = self.length - other.length
+        for buffer, new in zip(self.buffers, other.buffers, strict=True):
+            buffer[rows, :, start : self.length] = new[:, :, : other.length]
+
+    def move(self, first: int, new: int) -> None:
+        """Forget the tokens before ``first``, and reserve ``new`` tokens."""
+        stop = self.length
+        self.length, self.prefix = stop - first, max(0, self.prefix - first)
+        for i, buffer in enumerate(self.buffers):
+            rows, h, size, d = buffer.shape
+            moved = buffer.new_empty(rows, h, max(size, self.length + new), d)
+            moved[:, :, : self.length] = buffer[:, :, first:stop]
+            self.buffers[i] = moved
         self.show()
 
 

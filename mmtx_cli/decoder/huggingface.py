@@ -251,27 +251,34 @@ class HuggingFaceDecoder(Freezable, Decoder):
         expand_cache(cache, rows, beams, length)
         mask = mask[rows]
         return LanguageModelState(
-            cache,
-            self.logits(hidden[:, -1]),
-            mask if is_padded else None,
-            mask.sum(dim=1),
-            self.connector,
+            cache=cache,
+            first=hidden[:, -1],
+            mask=mask if is_padded else None,
+            length=mask.sum(dim=1),
+            connector=self.connector,
+            beams=beams,
+            new=length,
+            begin=torch.zeros(len(x), dtype=torch.long, device=x.device),
         )
 
     def step(
         self, tokens: Int[Tensor, "b k"], state: LanguageModelState, position: int
-    ) -> Float[Tensor, "b k v"]:
-        """Return the logits of the token after ``tokens``, the last ones of every beam."""
+    ) -> Float[Tensor, "b k d"]:
+        """Return the hidden states that predict the token after ``tokens``."""
         b, k = tokens.shape
+        first = state.first[:, None].expand(b, k, -1)
         if position == 0:  # BOS stands for the end of the prefix
-            return state.first[:, None].expand(b, k, -1)
-        inputs: dict[str, Any] = {"inputs_embeds": self.embed(tokens.reshape(b * k, 1))}
-        inputs["position_ids"] = (state.length + position - 1)[:, None]
-        if state.mask is not None:
-            written = state.mask.new_ones(b * k, position)
-            inputs["attention_mask"] = torch.cat([state.mask, written], dim=1).long()
-        hidden = self.states(**inputs, past_key_values=state.cache, use_cache=True)
-        return self.logits(hidden[:, -1]).view(b, k, -1)
+            return first
+        embeddings = self.embed(tokens.reshape(b * k, 1))
+        hidden = self.states(
+            inputs_embeds=embeddings,
+            past_key_values=state.cache,
+            use_cache=True,
+            **state.inputs(position),
+        )
+        hidden = hidden[:, -1].view(b, k, -1)
+        is_new = state.begin == position
+        return torch.where(is_new[:, None, None], first, hidden) if is_new.any() else hidden
 
     def merge(self) -> dict[str, Any]:
         """Merge LoRA adapters and include the language model in the state dict."""

@@ -27,7 +27,8 @@ def check_decoding(decoder: Any, config: Any) -> None:
     def step_by_step(tokens: Tensor, context: Context) -> Tensor:
         state = decoder.start(context, 1, tokens.shape[1])
         columns = tokens.clamp(min=0).split(1, dim=1)
-        return torch.cat([decoder.step(x, state, i) for i, x in enumerate(columns)], dim=1)
+        states = [decoder.step(x, state, i) for i, x in enumerate(columns)]
+        return decoder.logits(torch.cat(states, dim=1))  # type: ignore[no-any-return]
 
     def at_once(tokens: Tensor, context: Context) -> Tensor:
         return decoder.logits(decoder(tokens, context))  # type: ignore[no-any-return]

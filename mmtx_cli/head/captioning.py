@@ -1,16 +1,20 @@
 """Captioning and free-text question answering with an autoregressive decoder."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import answer_metrics
 from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean
+from mmtx_cli.generation.texts import Limits, Texts
+from mmtx_cli.generation.words import word_probabilities
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.context import Context
@@ -19,6 +23,9 @@ from mmtx_cli.layer.summary import StreamSummary
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
+
+OUTPUTS = {"tokens": "tokens", "score": "scores", "log_prob": "log_probs"}
+"""Outputs of ``predict``, and what they are called in ``Texts``."""
 
 
 class CaptioningHead(Head):
@@ -33,6 +40,8 @@ class CaptioningHead(Head):
     """What the head can generate, and the target column that it is trained on."""
     targets: tuple[str, ...] = ("captions",)
     traits: ClassVar[HeadTraits] = HeadTraits(predicts=True, late_fusion=False)
+    generation = GenerationSettings()
+    """How texts are generated: the section ``generation``, set by the model builder."""
 
     def __init__(
         self,
@@ -45,18 +54,13 @@ class CaptioningHead(Head):
         weight: float = 1.0,
         label_smoothing: float = 0.1,
         max_length: int = 64,
-        num_beams: int = 3,
-        length_penalty: float = 1.0,
         target: str = "captions",
     ) -> None:
-        """``max_length`` is the maximum number of tokens; ``num_beams=1`` decodes greedily.
+        """``max_length`` is the maximum number of tokens.
 
-        ``length_penalty`` is the exponent of the length by which a hypothesis' score is divided.
         ``target`` is ``captions`` or ``answers``; each epoch trains on one per sample.
         """
         super().__init__(dim, available, streams, weight)
-        if num_beams < 1:
-            raise ValueError(f"num_beams={num_beams}: must be at least 1 (greedy)")
         if target not in self.text_targets:
             raise ValueError(f"target={target!r}: must be {' or '.join(self.text_targets)}")
         self.target = target
@@ -64,8 +68,6 @@ class CaptioningHead(Head):
         self.bos_id, self.eos_id = bos_id, eos_id
         self.label_smoothing = label_smoothing
         self.max_length = max_length
-        self.num_beams = num_beams
-        self.length_penalty = length_penalty
         # with a single stream the summary is a shortcut past the attention, which then trains much
         # later
         self.stream_summary = StreamSummary(dim, self.streams) if len(self.streams) > 1 else None
@@ -114,19 +116,31 @@ class CaptioningHead(Head):
 
     @torch.no_grad()
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """Return ``tokens`` [b, max_length], padded with EOS, and ``score`` [b].
+        """Return ``tokens`` [b, n, max_length], padded with EOS, and ``score`` [b, n] of the n
+        texts of each input, the best first, and ``log_prob`` of their tokens.
 
-        The score is the log-probability divided by the length to the power of ``length_penalty``.
+        The score is the log-probability divided by the length to the power of ``length_penalty``;
+        it is -inf where there is no such text.
         """
-        tokens, score = self.decoder.generate(
-            self.decoder_context(streams, batch),
-            self.num_beams,
-            self.max_length,
-            self.length_penalty,
-            self.bos_id,
-            self.eos_id,
-        )
-        return {"tokens": tokens, "score": score}
+        context = self.decoder_context(streams, batch)
+        numbers, texts = zip(*self.generate([(context, batch.keys)]), strict=True)
+        order = torch.cat(numbers).argsort()
+        return {
+            key: torch.cat([getattr(part, name) for part in texts])[order]
+            for key, name in OUTPUTS.items()
+        }
+
+    def generate(self, source: Iterable[tuple[Context, Tensor]]) -> Iterator[tuple[Tensor, Texts]]:
+        """Yield the numbers of finished inputs and their texts (``Decoder.generate``)."""
+        limits = Limits(self.bos_id, self.eos_id, self.max_length)
+        yield from self.decoder.generate(source, self.generation, limits)
+
+    @staticmethod
+    def outputs(texts: Texts) -> list[dict[str, Tensor]]:
+        """Return the outputs of ``predict`` of each input, on the CPU."""
+        columns = {key: getattr(texts, name).cpu() for key, name in OUTPUTS.items()}
+        count = len(texts.scores)
+        return [{key: x[i].clone() for key, x in columns.items()} for i in range(count)]
 
     @property
     def output_key(self) -> str:
@@ -139,15 +153,30 @@ class CaptioningHead(Head):
         tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
-        """Return the generated caption or answer and its ``score`` (see ``predict``)."""
+        """Return the generated caption or answer and its ``score`` (see ``predict``).
+
+        With ``generation.num_return_sequences``, ``alternatives`` are further texts; with
+        ``generation.token_scores``, ``words`` are the words with their probabilities.
+        """
         assert tokenizer is not None, "a model that generates text has a tokenizer"
-        return [
-            {
-                self.output_key: tokenizer.decode(output["tokens"].tolist()),
-                "score": float(output["score"]),
-            }
-            for output in outputs
+        return [self.row(output, tokenizer) for output in outputs]
+
+    def row(self, output: Mapping[str, Tensor], tokenizer: Detokenizer) -> dict[str, Any]:
+        """Return the prediction of a sample."""
+        key, eos = self.output_key, self.eos_id
+        tokens, scores = output["tokens"].tolist(), output["score"].tolist()
+        found: list[dict[str, Any]] = [
+            {key: tokenizer.decode(text), "score": score}
+            for text, score in zip(tokens, scores, strict=True)
         ]
+        if self.generation.token_scores:
+            for row, text, log_probs in zip(
+                found, tokens, output["log_prob"].tolist(), strict=True
+            ):
+                row["words"] = word_probabilities(text, log_probs, eos, tokenizer)
+        row, *others = found
+        alternatives = [other for other in others if math.isfinite(other["score"])]
+        return row | ({"alternatives": alternatives} if len(found) > 1 else {})
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer

@@ -59,7 +59,8 @@ def caption_rows(
     from mmtx_cli.data.input_files import all_pieces
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
     from mmtx_cli.data.text.columns import TEXT_TARGETS
-    from mmtx_cli.inference.predict import load_model, predict
+    from mmtx_cli.inference.predict import load_model
+    from mmtx_cli.inference.texts import generated_texts
 
     model = load_model(run, process.device)
     heads = [name for name, head in model.head.items() if {*TEXT_TARGETS} & {*head.targets}]
@@ -78,18 +79,25 @@ def caption_rows(
     samples = reader.files([pieces[i] for i in indices], [str(i) for i in indices], run.text)
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
-    precision = run.trainer.precision
-    for batch, (outputs,) in predict(model, heads[:1], loader, process, precision):
+    precision, head = run.trainer.precision, model.head[heads[0]]
+
+    def identity(index: str) -> str:
+        piece = pieces[int(index)]
+        return f"{Path(piece.path).name} {piece.start}"
+
+    for batch, outputs in generated_texts(
+        model, heads[0], loader, process, precision, run.seed, identity
+    ):
         errors = {fault["id"]: fault["reason"] for fault in batch.read_errors}
-        output = outputs[heads[0]]
-        for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
+        rows = head.predictions(outputs, tokenizer)
+        for i, text in zip(batch.ids, rows, strict=True):
             row = piece_fields(pieces[int(i)]) | ({"text": run.text} if run.text else {})
             if i in errors:
                 row["error"] = errors[i]
-            elif not math.isfinite(score):
+            elif not math.isfinite(text["score"]):
                 row["error"] = NOT_FINITE
             else:
-                row |= {"caption": tokenizer.decode(tokens.tolist()), "score": float(score)}
+                row |= {"caption": text.pop(str(head.output_key)), **text}
             yield int(i), row
 
 

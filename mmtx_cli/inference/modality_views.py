@@ -104,7 +104,9 @@ def all_answers(
     ):
         loader = make_loader(samples, sampler, data.num_workers)
         transforms = list(pass_views.values())
-        for batch, answers in predict(model, names, loader, process, precision, transforms):
+        for batch, answers in predict(
+            model, names, loader, process, precision, run.seed, transforms
+        ):
             quarantine.add(batch.read_errors)
             unread |= {fault["id"]: {"reason": fault["reason"]} for fault in batch.read_errors}
             for view, outputs in zip(pass_views, answers, strict=True):

@@ -1,13 +1,16 @@
 """Run a trained model over batches and collect the outputs of every head for every view."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
 from mmtx_cli.config.cross_checks import is_trained
+from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.counter_rng import step_keys
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import read_weights
@@ -43,6 +46,7 @@ def predict(
     loader: DataLoader,
     process: Process,
     precision: str,
+    seed: int,
     views: Sequence[View] | None = None,
 ) -> Iterator[tuple[Batch, list[dict[str, dict[str, torch.Tensor]]]]]:
     """Yield each batch and its outputs on the CPU, with a progress bar in the first process.
@@ -55,19 +59,35 @@ def predict(
         loader: Loads the batches.
         process: This process.
         precision: Lightning's name of the precision.
+        seed: With the id of a sample, seeds the random numbers of sampled texts.
         views: Transforms of the encoded samples (default: only the samples as they are).
     """
     label = ", ".join(name for name in heads if not name.startswith("_")) or "samples"
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-    cast = torch.autocast(process.device.type, dtype=dtype) if dtype else nullcontext()
     bar = make_bar(shown=process.is_first, transient=True)
-    with torch.inference_mode(), cast, bar:
+    with inference(process.device, precision), bar:
         for batch in bar.track(loader, description=label):
+            if any(draws(model.head[name]) for name in heads):
+                batch = replace(batch, keys=step_keys(batch.keys, seed, 0))
             on_device = batch.to(process.device, non_blocking=True)
             answers = model.predict_views(on_device, heads, views or [dict])
             outputs = [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
             with paused(bar):  # so that the caller may print
                 yield batch, outputs
+
+
+def draws(head: torch.nn.Module) -> bool:
+    """Return True if a head samples texts."""
+    settings = getattr(head, "generation", None)
+    return isinstance(settings, GenerationSettings) and settings.do_sample
+
+
+@contextmanager
+def inference(device: torch.device, precision: str) -> Iterator[None]:
+    """Compute without gradients, in Lightning's ``precision``."""
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    cast = torch.autocast(device.type, dtype=dtype) if dtype else nullcontext()
+    with torch.inference_mode(), cast:
+        yield
 
 
 def on_cpu(outputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

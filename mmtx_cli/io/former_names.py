@@ -131,7 +131,12 @@ CHOICES: Mapping[str, str] = {
 
 DECODER_ARGUMENTS = ("vocab_size", "depth", "num_heads", "mlp_ratio", "dropout")
 """Arguments of the decoder, which were those of the captioning head."""
-MOVED: Mapping[str, str] = {f"head.captioning.{key}": f"decoder.{key}" for key in DECODER_ARGUMENTS}
+GENERATION_ARGUMENTS = ("num_beams", "length_penalty")
+"""Settings of generation, which were those of the captioning head."""
+MOVED: Mapping[str, str] = {
+    **{f"head.captioning.{key}": f"decoder.{key}" for key in DECODER_ARGUMENTS},
+    **{f"head.captioning.{key}": f"generation.{key}" for key in GENERATION_ARGUMENTS},
+}
 """Keys of components that are now those of another one."""
 CAPTIONING_HEADS = (
     f"{PACKAGE}head.captioning.CaptioningHead",
@@ -201,7 +206,7 @@ def renamed(value: Any) -> Any:
 
 
 def _with_decoder(node: dict[str, Any]) -> dict[str, Any]:
-    """Move the arguments of a decoder from the captioning head to the section ``decoder``."""
+    """Move the arguments of a decoder and of generation from the captioning head to sections."""
     heads = node.get("head")
     for head in heads.values() if isinstance(heads, dict) else ():
         if not isinstance(head, dict) or head.get("_target_") not in CAPTIONING_HEADS:
@@ -211,6 +216,9 @@ def _with_decoder(node: dict[str, Any]) -> dict[str, Any]:
             sizes = {"dim": head.get("dim"), "max_length": head.get("max_length", 64)}
             target = f"{PACKAGE}decoder.transformer.TransformerDecoder"
             node["decoder"] = {"_target_": target, **sizes, **moved}
+        settings = {key: head.pop(key) for key in GENERATION_ARGUMENTS if key in head}
+        if settings:
+            node["generation"] = settings
     return node
 
 

@@ -45,5 +45,17 @@ class Context:
         raw = self.raw and {n: x.map(lambda data: data[inputs]) for n, x in self.raw.items()}
         return Context(self.x[inputs], self.mask[inputs], summary, prompt, self.streams, raw)
 
+    def replaced(self, inputs: Int[Tensor, " m"], other: "Context") -> "Context":
+        """Return the context with some inputs replaced by those of another, of as many tokens."""
+
+        def put(own: Tensor, new: Tensor) -> Tensor:
+            return own.index_copy(0, inputs, new)
+
+        summary = self.summary
+        if summary is not None and other.summary is not None:
+            summary = put(summary, other.summary)
+        x, mask = put(self.x, other.x), put(self.mask, other.mask)
+        return Context(x, mask, summary, None, self.streams)
+
     def __len__(self) -> int:
         return len(self.x)

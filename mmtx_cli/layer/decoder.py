@@ -35,6 +35,24 @@ class LayerCache:
         keys, values = self.context
         self.context = keys[inputs], values[inputs]
 
+    def replace(self, inputs: Int[Tensor, " m"], other: "LayerCache") -> None:
+        """Replace the context of the given inputs; what is in their past is not read again."""
+        for own, new in zip(self.context, other.context, strict=True):
+            own[inputs] = new
+
+    def move(self, first: int, stop: int, length: int) -> None:
+        """Move the columns from ``first`` to ``stop`` to the front, and leave room for ``length``
+        more.
+        """
+        if (needed := stop - first + length) > self.past[0].shape[2]:
+            shape = (*self.past[0].shape[:2], needed, self.past[0].shape[3])
+            keys, values = (x.new_zeros(shape) for x in self.past)
+        else:
+            keys, values = self.past
+        for own, new in zip(self.past, (keys, values), strict=True):
+            new[:, :, : stop - first] = own[:, :, first:stop].clone()
+        self.past = keys, values
+
 
 class DecoderBlock(nn.Module):
     """A pre-norm block with causal self-attention and cross-attention to a context."""
@@ -77,7 +95,8 @@ class DecoderBlock(nn.Module):
         x: Float[Tensor, "b k d"],
         context_mask: Bool[Tensor, "b n"],
         cache: LayerCache,
-        position: int,
+        columns: slice,
+        mask: Bool[Tensor, "r m"] | None = None,
     ) -> Float[Tensor, "b k d"]:
         """Decode one more token per beam; the beams of an input share one cross-attention.
 
@@ -85,14 +104,15 @@ class DecoderBlock(nn.Module):
             x: The new token of each beam.
             context_mask: Where the context is real.
             cache: Returned by ``start``; updated in place.
-            position: Number of previous tokens.
+            columns: Of the cache that the text so far is in; the last one is for the new token.
+            mask: Where they belong to the text of each row; None for everywhere.
         """
         b, k, d = x.shape
         new = self.norm1(x).reshape(b * k, 1, d)
         for cached, projected in zip(cache.past, self.attention.keys(new), strict=True):
-            cached[:, :, position] = projected[:, :, 0]
+            cached[:, :, columns.stop - 1] = projected[:, :, 0]
         key, value = cache.past
-        keys = key[:, :, : position + 1], value[:, :, : position + 1]
-        x = x + self.attention.read(new, keys).view(b, k, d)
+        keys = key[:, :, columns], value[:, :, columns]
+        x = x + self.attention.read(new, keys, mask).view(b, k, d)
         x = x + self.cross_attention.read(self.norm2(x), cache.context, context_mask)
         return x + self.feed_forward(self.norm3(x))

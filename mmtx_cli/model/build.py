@@ -1,8 +1,8 @@
 """Build models from plain configuration: the only place that instantiates components.
 
 A run's *config* is a plain dict, saved in every checkpoint: ``model`` (dim, encoder, fusion,
-connector, decoder, head), ``preparation`` (preprocessing), ``label_names``, ``multi_label``,
-``tokenizer``.
+connector, decoder, head, generation), ``preparation`` (preprocessing), ``label_names``,
+``multi_label``, ``tokenizer``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 
 from mmtx_cli.config.cross_checks import decoder_section
 from mmtx_cli.config.introspect import signature_of
+from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.config.validate import component_faults
 from mmtx_cli.decoder.base import Decoder
 from mmtx_cli.errors import ConfigError
@@ -49,6 +50,8 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
         if node.get("teacher"):
             provided["teacher"] = build_teacher(f"head.{name}", node, config, trusted)
         heads[name] = component(f"head.{name}", node, **provided)
+        if hasattr(heads[name], "generation"):
+            heads[name].generation = GenerationSettings(**(model.get("generation") or {}))
     kind = EarlierModel if config.get("early") else MultimodalModel
     return kind(model["dim"], encoders, fusion, heads)
 

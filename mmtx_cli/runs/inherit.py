@@ -20,7 +20,7 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Fill in dim, encoders, fusion, heads and preprocessing from a trained model's config.
 
     A newly chosen component (with a ``_target_``) replaces the stored one; single keys
-    (``head.captioning.num_beams=5``) modify it.
+    (``generation.num_beams=5``) modify it.
 
     Raises:
         CheckpointError: if the stored config is not of the form that mmtx writes.
@@ -54,6 +54,8 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
             cfg[key] = model.get(key)
         elif is_change(cfg[key]) and model.get(key):
             cfg[key] = OmegaConf.merge(model[key], cfg[key])
+    if not has_new_head(cfg):
+        cfg.generation = OmegaConf.merge(model.get("generation") or {}, cfg.get("generation") or {})
     cfg.encoder = merged(model["encoder"], cfg.get("encoder") or {})
     chosen = cfg.get("head") or {}
     cfg.head = OmegaConf.create(chosen) if has_new_head(cfg) else merged(model["head"], chosen)

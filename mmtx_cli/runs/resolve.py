@@ -130,7 +130,9 @@ def make_absolute(cfg: DictConfig) -> None:
 def sections(cfg: DictConfig) -> dict[str, Any]:
     """Return the plain sections as typed settings."""
     return {
-        name: OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), cfg[name]))
+        name: OmegaConf.to_object(
+            OmegaConf.merge(OmegaConf.structured(schema), cfg.get(name) or {})
+        )
         for name, schema in SECTIONS.items()
     }
 

@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.config.schema import DataSettings, LoggerSettings, OptimizerSettings, TrainerSettings
+from mmtx_cli.config.schema import (
+    DataSettings,
+    GenerationSettings,
+    LoggerSettings,
+    OptimizerSettings,
+    TrainerSettings,
+)
 
 MODEL_KEYS = ("dim", "encoder", "fusion", "connector", "decoder", "head")
 """Root keys that describe the model."""
@@ -31,6 +37,7 @@ class RunConfig:
     data: DataSettings
     optimizer: OptimizerSettings
     trainer: TrainerSettings
+    generation: GenerationSettings
     logger: LoggerSettings
     preprocessing: Preprocessing
     dim: int
@@ -48,7 +55,8 @@ class RunConfig:
     @property
     def model(self) -> dict[str, Any]:
         """The configuration that ``build_model`` takes, as a copy that may be changed."""
-        return deepcopy({key: getattr(self, key) for key in MODEL_KEYS})
+        parts = {key: getattr(self, key) for key in MODEL_KEYS}
+        return deepcopy(parts | {"generation": asdict(self.generation)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,53 +4,63 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.generation.make import num_beams
+from mmtx_cli.generation.texts import Limits, Texts, gather_rows
 from mmtx_cli.hub.huggingface import quiet_logging
 from mmtx_cli.vlm.sequence import begins_with_bos
 
 PLACEHOLDERS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
 
 
-def generation_settings(
-    model: Any, num_beams: int, max_length: int, length_penalty: float, eos: int
-) -> dict[str, Any]:
-    """Return settings that decode without sampling until an end token of the model or ``eos``.
+def generation_settings(model: Any, own: GenerationSettings, limits: Limits) -> dict[str, Any]:
+    """Return the arguments of ``generate``, until an end token of the model or the usual one.
 
     All others are those of the model. Placeholders of pictures are not generated.
 
     Args:
         model: The model.
-        num_beams: Beams per input.
-        max_length: Number of tokens with BOS and EOS.
-        length_penalty: Exponent of the length in the score.
-        eos: ID of the end token.
+        own: The settings.
+        limits: Of the texts.
+
+    Raises:
+        ConfigError: If a setting is not supported.
     """
-    own = model.generation_config.eos_token_id
-    ends = {eos, *(own if isinstance(own, list) else [] if own is None else [own])}
+    if own.penalty_alpha is not None or own.num_beam_groups > 1:
+        key = "num_beam_groups" if own.penalty_alpha is None else "penalty_alpha"
+        raise ConfigError(f"generation.{key}: not supported for published models; remove it")
+    stop = model.generation_config.eos_token_id
+    ends = {limits.eos, *(stop if isinstance(stop, list) else [] if stop is None else [stop])}
     found = (getattr(model.config, name, None) for name in PLACEHOLDERS)
     never = sorted({token for token in found if token is not None})
+    most = min(limits.max_length - 1, own.max_new_tokens or limits.max_length)
+    sampling = ("temperature", "top_p", "top_k", "min_p")
     return {
-        "num_beams": num_beams,
-        "max_new_tokens": max_length - 1 + begins_with_bos(model),
-        "length_penalty": length_penalty,
-        "do_sample": False,
-        "temperature": None,
-        "top_p": None,
-        "top_k": None,
+        "num_beams": num_beams(own),
+        "num_return_sequences": own.num_return_sequences,
+        "max_new_tokens": most + begins_with_bos(model),
+        "length_penalty": own.length_penalty,
+        "early_stopping": own.early_stopping,
+        "do_sample": own.do_sample,
+        **{key: getattr(own, key) if own.do_sample else None for key in sampling},
+        "repetition_penalty": own.repetition_penalty,
+        "no_repeat_ngram_size": own.no_repeat_ngram_size,
+        "min_new_tokens": own.min_new_tokens + begins_with_bos(model) * bool(own.min_new_tokens),
         "max_length": None,
         "eos_token_id": sorted(ends),
-        "pad_token_id": eos,
+        "pad_token_id": limits.eos,
         **({"suppress_tokens": never} if never else {}),
     }
 
 
-def generated_tokens(
-    model: Any, arguments: Mapping[str, Tensor], settings: Mapping[str, Any], eos: int
-) -> tuple[Int[Tensor, "b t"], Float[Tensor, " b"]]:
-    """Return the generated text of each input, padded with EOS, and its score.
+def generated_texts(
+    model: Any, arguments: Mapping[str, Tensor], settings: Mapping[str, Any], limits: Limits
+) -> Texts:
+    """Return the generated texts of each input.
 
     The score is the log-probability divided by length ** ``length_penalty``; the length includes
     EOS.
@@ -59,32 +69,39 @@ def generated_tokens(
         model: The model.
         arguments: Of the model, padded on the left.
         settings: Of ``generate``.
-        eos: ID of the end token.
+        limits: Of the texts.
     """
     arguments, settings = dict(arguments), dict(settings)
     ends = torch.tensor(settings["eos_token_id"], device=model.device)
     start = 1 if model.config.is_encoder_decoder else arguments["input_ids"].shape[1]
     if model.config.model_type == "blip":  # its generate drops an end token and sets these itself
-        for name, value in (("input_ids", eos), ("attention_mask", 1)):
+        for name, value in (("input_ids", limits.eos), ("attention_mask", 1)):
             arguments[name] = F.pad(arguments[name], (0, 1), value=value)
         del settings["eos_token_id"], settings["pad_token_id"]
-    is_greedy = settings["num_beams"] == 1
-    outputs = "output_logits" if is_greedy else "output_scores"
+    has_beams = settings["num_beams"] > 1
+    outputs = "output_scores" if has_beams else "output_logits"
     with quiet_logging():
         found = model.generate(
             **arguments, **settings, return_dict_in_generate=True, **{outputs: True}
         )
-    steps = found.logits if is_greedy else found.scores
-    beams = None if is_greedy else found.beam_indices
-    scores = model.compute_transition_scores(
-        found.sequences, steps, beams, normalize_logits=is_greedy
+    steps = found.scores if has_beams else found.logits
+    beams = found.beam_indices if has_beams else None
+    log_probs = model.compute_transition_scores(
+        found.sequences, steps, beams, normalize_logits=not has_beams
     )
     tokens = found.sequences[:, start:]
     if begins_with_bos(model):
-        tokens, scores = tokens[:, 1:], scores[:, 1:]
+        tokens, log_probs = tokens[:, 1:], log_probs[:, 1:]
     count = (~torch.isin(tokens, ends)).long().cumprod(dim=1).sum(dim=1)  # up to the end token
     place = torch.arange(tokens.shape[1], device=tokens.device)
-    tokens = tokens.masked_fill(place >= count[:, None], eos)
-    length = (count + 1).clamp(max=scores.shape[1])
-    total = scores.masked_fill(place[: scores.shape[1]] >= length[:, None], 0).sum(dim=1)
-    return tokens, total / length ** settings["length_penalty"]
+    tokens = tokens.masked_fill(place >= count[:, None], limits.eos)
+    length = (count + 1).clamp(max=log_probs.shape[1])
+    log_probs = log_probs.masked_fill(place[: log_probs.shape[1]] >= length[:, None], 0)
+    scores = log_probs.sum(dim=1) / length ** settings["length_penalty"]
+    several = settings["num_return_sequences"]
+    padding = limits.max_length - tokens.shape[1]
+    tokens = F.pad(tokens, (0, padding), value=limits.eos).view(-1, several, limits.max_length)
+    log_probs = F.pad(log_probs, (0, limits.max_length - log_probs.shape[1]))
+    scores, order = scores.view(-1, several).sort(dim=1, descending=True, stable=True)
+    log_probs = gather_rows(log_probs.view_as(tokens), order)
+    return Texts(gather_rows(tokens, order), scores, log_probs)

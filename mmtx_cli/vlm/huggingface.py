@@ -4,6 +4,7 @@ The model's own vision encoder and language model generate the text; its process
 pictures and the prompt.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import signature
 from pathlib import Path
 from re import fullmatch
@@ -12,20 +13,21 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmtx_cli.config.preprocessing import PLACE
+from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.decoder.base import Decoder, DecoderState
 from mmtx_cli.decoder.language_model import add_adapters, checked_hash, merge_adapters
 from mmtx_cli.decoder.lm_arguments import argument_fault
 from mmtx_cli.decoder.lm_tokenizer import target_tokenizer_json
 from mmtx_cli.decoder.stored_state import exclude_from_state
 from mmtx_cli.errors import DataError
+from mmtx_cli.generation.texts import Limits, Texts
 from mmtx_cli.hub.huggingface import quiet_logging
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable
 from mmtx_cli.types import IGNORE_INDEX
-from mmtx_cli.vlm.generation import generated_tokens, generation_settings
+from mmtx_cli.vlm.generation import generated_texts, generation_settings
 from mmtx_cli.vlm.loading import end_token, load_model, load_processor
 from mmtx_cli.vlm.prompts import Prompter
 from mmtx_cli.vlm.sequence import decoder_input, extended
@@ -202,31 +204,55 @@ class HuggingFaceVLM(Freezable, Decoder):
         """Not supported: ``generate`` uses the model's own generation."""
         raise NotImplementedError("a published model generates by itself")
 
-    def step(self, tokens: Int[Tensor, "b k"], state: Any, position: int) -> Float[Tensor, "b k v"]:
+    def step(self, tokens: Int[Tensor, "b k"], state: Any, position: int) -> Float[Tensor, "b k d"]:
         """Not supported: ``generate`` uses the model's own generation."""
         raise NotImplementedError("a published model generates by itself")
 
+    @torch.no_grad()
     def generate(
         self,
+        source: Iterable[tuple[Context, Tensor]],
+        settings: GenerationSettings,
+        limits: Limits,
+        capacity: int | None = None,
+    ) -> Iterator[tuple[Tensor, Texts]]:
+        """Yield the texts of the inputs, by the generation of transformers."""
+        arguments = generation_settings(self.lm, settings, limits)
+        count = 0
+        for context, keys in source:
+            for index, texts in self.generated(context, keys, arguments, limits):
+                yield index + count, texts
+            count += len(context)
+
+    def generated(
+        self,
         context: Context,
-        num_beams: int,
-        max_length: int,
-        length_penalty: float,
-        bos_id: int,
-        eos_id: int,
-    ) -> tuple[Int[Tensor, "b t"], Float[Tensor, " b"]]:
-        """Return the best text of each input and its score (see ``beam_search``)."""
-        settings = generation_settings(self.lm, num_beams, max_length, length_penalty, eos_id)
-        order, texts, scores = [], [], []
+        keys: Int[Tensor, " b"],
+        settings: Mapping[str, Any],
+        limits: Limits,
+    ) -> Iterator[tuple[Tensor, Texts]]:
+        """Yield the inputs of each group and their texts.
+
+        Args:
+            context: Of the inputs.
+            keys: Random keys of the inputs; those that are sampled are generated one by one, so
+                that a text does not depend on the batch.
+            settings: Of ``generate``.
+            limits: Of the texts.
+        """
         for index, inputs, prompts in self.groups(context):
-            # behind a prompt, generated text continues it; an encoder counts from the left
-            arguments = self.arguments(inputs, prompts, left=not self.is_encoder_decoder)
-            self.check_length(arguments["input_ids"].shape[1], max_length)
-            text, score = generated_tokens(self.lm, arguments, settings, eos_id)
-            order += index
-            texts.append(F.pad(text, (0, max_length - text.shape[1]), value=eos_id))
-            scores.append(score)
-        return in_order(texts, order), in_order(scores, order)
+            size = 1 if settings["do_sample"] else len(index)
+            for i in range(0, len(index), size):
+                part = slice(i, i + size)
+                # behind a prompt, generated text continues it; an encoder counts from the left
+                left = not self.is_encoder_decoder
+                arguments = self.arguments(inputs[part], prompts[part], left=left)
+                self.check_length(arguments["input_ids"].shape[1], limits.max_length)
+                with torch.random.fork_rng(enabled=settings["do_sample"]):
+                    if settings["do_sample"]:
+                        torch.manual_seed(int(keys[index[i]]) % 2**63)
+                    texts = generated_texts(self.lm, arguments, settings, limits)
+                yield torch.tensor(index[part], device=keys.device), texts
 
     def check_length(self, input_length: int, max_length: int) -> None:
         """Raise DataError if an input and a text of ``max_length`` exceed the model's context."""

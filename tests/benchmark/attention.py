@@ -74,7 +74,7 @@ def recorded(
 ) -> tuple[list[int], Tensor, list[Span]]:
     """Return the generated tokens of one sample, their attention [t, m], and what the m are."""
     streams = model.fusion(model.encode(batch))
-    tokens = head.predict(streams, batch)["tokens"][0].tolist()
+    tokens = head.predict(streams, batch)["tokens"][0, 0].tolist()
     written = tokens[: tokens.index(head.eos_id)] if head.eos_id in tokens else tokens
     recorder = Recorder()
     hook = head.decoder.blocks[-1].cross_attention.register_forward_hook(recorder)

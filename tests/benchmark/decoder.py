@@ -31,6 +31,7 @@ import transformers  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from mmtx_cli.cli import main as mmtx  # noqa: E402
+from mmtx_cli.config.schema import GenerationSettings  # noqa: E402
 from mmtx_cli.connector.prefix import PrefixConnector  # noqa: E402
 from mmtx_cli.decoder.huggingface import HuggingFaceDecoder  # noqa: E402
 from mmtx_cli.head.captioning import CaptioningHead  # noqa: E402
@@ -215,8 +216,9 @@ def decoding_of_run(run: str, settings: Sequence[str], rounds: int) -> None:
 
     def note(head: CaptioningHead, streams: Any, samples: Batch) -> dict[str, Tensor]:
         found.append((head, streams, samples))
-        blank = torch.full((len(samples.ids), head.max_length), head.eos_id)
-        return {"tokens": blank, "score": torch.zeros(len(samples.ids))}
+        blank = torch.full((len(samples.ids), 1, head.max_length), head.eos_id)
+        score = torch.zeros(len(samples.ids), 1)
+        return {"tokens": blank, "score": score, "log_prob": torch.zeros(blank.shape)}
 
     for batch in (1, 32):
         found.clear()
@@ -251,8 +253,10 @@ def compare_decoding(
         return lm.generate(inputs_embeds=prefix, attention_mask=mask, generation_config=config)
 
     def ours() -> Tensor:
-        ends = head.bos_id, head.eos_id
-        return head.decoder.generate(context, beams, head.max_length, 1.0, *ends)[0]
+        head.generation = GenerationSettings(num_beams=beams)
+        parts = list(head.generate([(context, samples.keys)]))
+        order = torch.cat([numbers for numbers, _ in parts]).argsort()
+        return torch.cat([texts.tokens[:, 0] for _, texts in parts])[order]
 
     a, first = timed(ours, rounds)
     b, second = timed(theirs, rounds)

@@ -86,3 +86,18 @@ def test_stored_arguments_and_values_in_american_spelling():
     spectrogram, normalized, other = renamed(stored)
     assert spectrogram["normalize"] == "dataset"
     assert (normalized["target"], other["target"]) == ("normalized", ["normalised"])
+
+
+def test_stored_settings_of_a_captioning_head():
+    """The decoder and generation were arguments of the head."""
+    path = "mmtx_cli.head.captioning.CaptioningHead"
+    head = {"_target_": path, "dim": 8, "vocab_size": 9, "depth": 2, "num_beams": 5}
+    kept = renamed({"head": {"captioning": head}})
+    assert kept["head"] == {"captioning": {"_target_": path, "dim": 8}}
+    assert kept["generation"] == {"num_beams": 5}
+    assert (kept["decoder"]["depth"], kept["decoder"]["vocab_size"]) == (2, 9)
+
+
+def test_keys_of_generation_are_named(tmp_path):
+    message = refused("finetune", "head=captioning", "head.captioning.num_beams=2", cwd=tmp_path)
+    mentions(message, "head.captioning.num_beams: ", "now called generation.num_beams\n")

@@ -20,7 +20,7 @@ MODEL = ("encoder/image=vit", "encoder/text=transformer", "fusion=concat", "head
             ["encoder.text.depth", "encoder.image.depth", "fusion.depth", "decoder.depth"],
         ),
         (["head=captioning", "label_smoothing=0"], ["head.captioning.label_smoothing"]),
-        (["head=captioning", "captioning.num_beams=2"], ["head.captioning.num_beams"]),
+        (["head=captioning", "captioning.weight=2"], ["head.captioning.weight"]),
         (["head=captioning", "+label_smoothing=0"], ["head.captioning.label_smoothing"]),
         (["experiment=avdigits", "freq_masks=1"], ["encoder.audio.freq_masks"]),
         (["batch_size=8"], ["data.batch_size"]),

@@ -42,7 +42,7 @@ def test_synonyms_lead_to_existing_keys(ours):
     [
         ("epochs=3", "finetune", "trainer.max_epochs"),
         ("learning_rate=1e-3", "pretrain", "optimizer.lr"),
-        ("num_beams=5", "caption", "head.captioning.num_beams"),
+        ("num_beams=5", "caption", "generation.num_beams"),
         ("output_dir=x", "finetune", "run_dir"),
         ("model=x", "eval", "ckpt"),
         ("imgsz=64", "finetune", "image_size"),

@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from mmtx_cli.decoder.base import shifted
+from mmtx_cli.generation.texts import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX
 from tests.decoders import (
     ARCHITECTURES,
     KINDS,
+    generated,
     language_model,
     rows,
     tiny_context,
@@ -44,7 +46,7 @@ def test_one_token_at_a_time_is_all_at_once(decoder, beams):
     state = decoder.start(context, beams, LENGTH)
     for position in range(LENGTH):
         tokens = texts[:, position].clamp(min=0)[:, None].expand(-1, beams)
-        found = decoder.step(tokens, state, position)
+        found = decoder.logits(decoder.step(tokens, state, position))
         assert found.shape == (4, beams, VOCAB)
         there = real(texts)[:, position]
         same(found[there], wanted[there, position, None].expand(-1, beams, -1), EXACT)
@@ -58,7 +60,8 @@ def test_beams_change_places(decoder):
     state = decoder.start(context, beams, LENGTH)
     past = texts[:, :1].repeat_interleave(beams, dim=0)
     for position in range(5):
-        found = decoder.step(past[:, -1].view(4, beams), state, position).flatten(0, 1)
+        hidden = decoder.step(past[:, -1].view(4, beams), state, position)
+        found = decoder.logits(hidden).flatten(0, 1)
         same(found, decoder.logits(decoder(past, context))[:, -1], EXACT)
         origin = torch.randint(beams, (4, beams), generator=random)
         chosen = (torch.arange(4)[:, None] * beams + origin).flatten()
@@ -187,13 +190,30 @@ def test_an_input_is_generated_as_if_it_were_alone(decoder, beams):
     """Inputs end at different lengths, and leave the batch; the end is a word that occurs."""
     context = tiny_context(decoder)
     lengths = set()
-    written, _ = decoder.generate(context, beams, LENGTH, 1.0, BOS, EOS)
+    written, _ = generated(decoder, [context], Limits(BOS, EOS, LENGTH), num_beams=beams)
     for eos in [EOS, *written.unique().tolist()[:4]]:
-        together, scores = decoder.generate(context, beams, LENGTH, 1.0, BOS, eos)
+        limits = Limits(BOS, eos, LENGTH)
+        together, scores = generated(decoder, [context], limits, num_beams=beams)
         for i in range(4):
-            only = rows(context, slice(i, i + 1))
-            alone, score = decoder.generate(only, beams, LENGTH, 1.0, BOS, eos)
+            alone, score = generated(
+                decoder, [rows(context, slice(i, i + 1))], limits, num_beams=beams
+            )
             assert torch.equal(alone[0], together[i])
             same(score[0], scores[i], EXACT)
             lengths.add(int((together[i] != eos).sum()))
     assert len(lengths) > 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_waiting_inputs_take_the_places_of_finished_ones(decoder, beams):
+    contexts = [tiny_context(decoder, seed) for seed in range(4)]
+    written, _ = generated(decoder, contexts, Limits(BOS, EOS, LENGTH), num_beams=beams)
+    for eos in [EOS, *written.unique().tolist()[:3]]:
+        limits = Limits(BOS, eos, LENGTH)
+        apart = [generated(decoder, [context], limits, num_beams=beams) for context in contexts]
+        tokens, scores = (torch.cat(parts) for parts in zip(*apart, strict=True))
+        for capacity in (3, 5):
+            found, score = generated(decoder, contexts, limits, capacity, num_beams=beams)
+            assert torch.equal(found, tokens)
+            same(score, scores, EXACT)

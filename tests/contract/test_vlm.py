@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.data.text.tokenizer import Tokenizer
+from mmtx_cli.generation.texts import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX, ModalityInput
+from tests.decoders import generated
 from tests.tiny import same
 from tests.vision_language_models import ARCHITECTURES, SIDE, save_vision_language_model
 
@@ -70,6 +73,10 @@ def some(whole, index):
     return replace(whole, x=whole.x[index], mask=whole.mask[index], raw=raw)
 
 
+def limits(tokenizer):
+    return Limits(tokenizer.bos_id, tokenizer.eos_id, LENGTH)
+
+
 def texts(tokenizer, k=1, seed=0):
     """Texts of different lengths, k for each of four inputs, without the last token."""
     random = torch.Generator().manual_seed(seed)
@@ -83,7 +90,7 @@ def texts(tokenizer, k=1, seed=0):
 @pytest.mark.parametrize("beams", [1, 3])
 def test_a_score_is_the_log_probability_in_training(vlm, tokenizer, beams):
     shown, eos = context(), tokenizer.eos_id
-    tokens, score = vlm.generate(shown, beams, LENGTH, 1.0, tokenizer.bos_id, eos)
+    tokens, score = generated(vlm, [shown], limits(tokenizer), num_beams=beams)
     assert tokens.shape == (4, LENGTH)
     length = ((tokens != eos).sum(dim=1) + 1).clamp(max=LENGTH - 1)
     real = torch.arange(LENGTH) < length[:, None]
@@ -93,6 +100,40 @@ def test_a_score_is_the_log_probability_in_training(vlm, tokenizer, beams):
     same(score.double(), own.where(real, 0).sum(dim=1) / length, EXACT)
     if beams == 1:
         assert (logits.argmax(dim=-1) == tokens)[real].all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_beams": 3, "num_return_sequences": 2, "no_repeat_ngram_size": 2},
+        {"do_sample": True, "num_return_sequences": 2, "top_k": 20, "min_new_tokens": 3},
+        {"num_beams": 1, "repetition_penalty": 2.0, "max_new_tokens": 4},
+    ],
+    ids=["beams", "sampling", "rules"],
+)
+def test_settings_of_generation(vlm, tokenizer, settings):
+    """An input is generated as if it were alone, with all of its texts and probabilities."""
+    own, shown = GenerationSettings(**settings), context()
+
+    def texts_of(part, keys):
+        found = list(vlm.generate([(part, keys)], own, limits(tokenizer)))
+        order = torch.cat([numbers for numbers, _ in found]).argsort()
+        names = ("tokens", "scores", "log_probs")
+        return [torch.cat([getattr(x, name) for _, x in found])[order] for name in names]
+
+    keys = torch.tensor([5, 6, 7, 8])
+    tokens, scores, log_probs = texts_of(shown, keys)
+    several = settings.get("num_return_sequences", 1)
+    assert tokens.shape == log_probs.shape == (4, several, LENGTH)
+    count = (log_probs != 0).sum(dim=2).clamp(min=1)
+    same(scores, log_probs.sum(dim=2) / count, 1e-4)
+    assert (scores.diff(dim=1) <= 0).all()
+    assert count.max() <= settings.get("max_new_tokens", LENGTH - 1)
+    for i in range(4):
+        alone, score, _ = texts_of(some(shown, slice(i, i + 1)), keys[i : i + 1])
+        assert torch.equal(alone[0], tokens[i])
+        same(score[0], scores[i], 1e-4)
 
 
 @torch.no_grad()
@@ -127,15 +168,14 @@ def test_prompts_of_different_lengths(weights, tokenizer):
     for i, row in enumerate(rows):
         prompt[i, : len(row)] = torch.tensor(row)
     together = vlm(words, replace(shown, prompt=prompt))
-    generated = vlm.generate(
-        replace(shown, prompt=prompt), 2, LENGTH, 1.0, tokenizer.bos_id, tokenizer.eos_id
-    )[0]
+    both = {"limits": limits(tokenizer), "num_beams": 2}
+    written, _ = generated(vlm, [replace(shown, prompt=prompt)], **both)
     for i, row in enumerate(rows):
         real = words[i] != IGNORE_INDEX
         alone = replace(some(shown, slice(i, i + 1)), prompt=torch.tensor([row]))
         same(vlm(words[i : i + 1], alone)[0][real], together[i][real], EXACT)
-        own = vlm.generate(alone, 2, LENGTH, 1.0, tokenizer.bos_id, tokenizer.eos_id)[0]
-        assert torch.equal(own[0], generated[i])
+        own, _ = generated(vlm, [alone], **both)
+        assert torch.equal(own[0], written[i])
 
 
 @torch.no_grad()

@@ -4,8 +4,16 @@ import pytest
 import torch
 
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.generation.texts import Limits
 from mmtx_cli.layer.context import Context
-from tests.decoders import FACTS, language_model, tiny_context, tiny_decoder, tiny_texts
+from tests.decoders import (
+    FACTS,
+    generated,
+    language_model,
+    tiny_context,
+    tiny_decoder,
+    tiny_texts,
+)
 from tests.messages import raises
 from tests.tiny import BOS, DIM, same
 
@@ -124,7 +132,7 @@ def test_a_real_model_from_a_package_continues_a_prompt():
     decoder = HuggingFaceDecoder(bos, weights=weights, prompt="The capital of France is")
     decoder.connect(PrefixConnector(8, **pick(decoder.connector_kwargs(), "width", "scale")))
     nothing = Context(torch.zeros(1, 2, 8), torch.zeros(1, 2, dtype=torch.bool))
-    tokens, _ = decoder.eval().generate(nothing, 1, 12, 1.0, bos, eos)
+    tokens, _ = generated(decoder.eval(), [nothing], Limits(bos, eos, 12), num_beams=1)
     assert "Paris" in tokenizer.decode(tokens[0].tolist())
 
 

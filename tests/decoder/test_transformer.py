@@ -36,7 +36,7 @@ def test_step_by_step_is_all_at_once(decoder, context, beams):
     state = decoder.start(Context(*context), beams, LENGTH)
     for position in range(LENGTH):
         predicted = tokens[:, position].view(3, beams)
-        found = decoder.step(predicted, state, position).flatten(0, 1)
+        found = decoder.logits(decoder.step(predicted, state, position)).flatten(0, 1)
         torch.testing.assert_close(found, wanted[:, position], atol=1e-5, rtol=1e-5)
 
 
@@ -49,7 +49,7 @@ def test_beams_change_places(decoder, context):
     for position in range(LENGTH):
         predicted = torch.randint(VOCAB, (3, beams))
         past = torch.cat([past, predicted.view(-1, 1)], dim=1)
-        found = decoder.step(predicted, state, position).flatten(0, 1)
+        found = decoder.logits(decoder.step(predicted, state, position)).flatten(0, 1)
         wanted = logits(decoder, past, repeated(context, beams))[:, -1]
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
         origin = torch.randint(beams, (3, beams))

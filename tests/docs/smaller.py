@@ -44,7 +44,7 @@ PARTS = {
         "encoder.audio.num_heads=2",
     ),
     "experiment=scenes_caption": ("encoder.image.width=16", "encoder.image.depth=1"),
-    "head=captioning": ("decoder.depth=1", "head.captioning.num_beams=1"),
+    "head=captioning": ("decoder.depth=1", "generation.num_beams=1"),
     "fusion=concat": ("fusion.depth=1",),
 }
 

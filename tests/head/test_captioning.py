@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.errors import DataError
@@ -133,15 +134,16 @@ def test_no_target_no_loss(streams):
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_matches_beam_search_without_a_cache(streams, beams):
-    head = head_of(num_beams=beams).eval()
+    head = head_of().eval()
+    head.generation = GenerationSettings(num_beams=beams)
     with torch.no_grad():  # decided enough to say something
         head.decoder.embedding.weight *= 3
     predicted = head.predict(streams, Batch({}, {}, list("abcd")))
-    assert predicted["tokens"].shape == (4, LENGTH)
+    assert predicted["tokens"].shape == (4, 1, LENGTH)
     for row in range(4):
         tokens, score = plain_search(head, streams, row, beams)
-        assert predicted["tokens"][row].tolist() == tokens + [EOS] * (LENGTH - len(tokens))
-        assert predicted["score"][row].item() == pytest.approx(score, abs=1e-5)
+        assert predicted["tokens"][row, 0].tolist() == tokens + [EOS] * (LENGTH - len(tokens))
+        assert predicted["score"][row, 0].item() == pytest.approx(score, abs=1e-5)
 
 
 def plain_search(head, streams, row, beams):
@@ -183,7 +185,7 @@ class TestEvaluate:
     ]
 
     def predicted(self, *tokens):
-        return [{"tokens": torch.tensor([*tokens, EOS, EOS]), "score": torch.tensor(-0.5)}]
+        return [{"tokens": torch.tensor([[*tokens, EOS, EOS]]), "score": torch.tensor([-0.5])}]
 
     def test_figures_and_rows(self):
         outputs = [self.predicted(5, 6, 7), self.predicted(5, 6, 7)]

@@ -51,7 +51,7 @@ SMALL_PARTS = {
         "encoder.image.num_heads=2",
     ),
     "encoder/text=transformer": ("encoder.text.width=16", "encoder.text.depth=1"),
-    "head=captioning": ("decoder.depth=1", "head.captioning.num_beams=1"),
+    "head=captioning": ("decoder.depth=1", "generation.num_beams=1"),
     "fusion=concat": ("fusion.depth=1",),
 }
 

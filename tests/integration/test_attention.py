@@ -32,7 +32,7 @@ MODEL = (
     ),
     "encoder.audio.channels=[4,4,8,8]",
     "decoder.num_heads=2",
-    "head.captioning.num_beams=2",
+    "generation.num_beams=2",
     "head.captioning.max_length=12",
     "data.batch_size=8",
     "data.num_workers=0",
@@ -66,7 +66,7 @@ def test_weights_are_those_with_which_the_module_reads(script):
 @pytest.mark.parametrize("fusion", ["concat", "decision", "cross_attention"])
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_every_step_attends_to_tokens_of_known_modalities(script, fusion, num_beams):
-    args = [f"head.captioning.num_beams={num_beams}"]
+    args = [f"generation.num_beams={num_beams}"]
     model = tiny_model(fusion, ["captioning"], ["image", "video", "audio"], args)
     batch = tiny_batch(model, {"image": [1], "video": [4], "audio": [20]})
     tokens, weights, layout = script.recorded(model, model.head["captioning"], batch)

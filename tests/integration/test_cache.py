@@ -61,7 +61,7 @@ def test_the_output_of_a_body_serves_what_is_trained_behind_it(place, scenes, tm
     mentions(done.stderr, "encoder.image.body: 60 of 60 ")
 
     head = ["fusion=concat", "head=captioning", "decoder.depth=1"]
-    head += ["decoder.num_heads=2", "head.captioning.num_beams=1"]
+    head += ["decoder.num_heads=2", "generation.num_beams=1"]
     # another seed, another width, more blocks: all of them are behind the body
     other = ["seed=3", "encoder.image.width=24", "encoder.image.depth=2"]
     args = ["finetune", *image, *small, scenes, *head, *other, "trainer.log_every=1"]

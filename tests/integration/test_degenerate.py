@@ -12,7 +12,7 @@ from tests.messages import mentions
 from .fixtures import AWKWARD_NAME
 
 # a captioner of a few steps, decoded greedily, says the same of every picture
-SHORT = ("head.captioning.num_beams=1", "bootstrap=5")
+SHORT = ("generation.num_beams=1", "bootstrap=5")
 
 
 def evaluated(place, captioner, name, *args):

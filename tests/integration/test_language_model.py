@@ -35,7 +35,7 @@ def command(manifest, weights, *more, connector="prefix"):
         *TINY,
         "fusion=decision",
         "head=captioning",
-        "head.captioning.num_beams=2",
+        "generation.num_beams=2",
         "decoder=huggingface",
         f"decoder.weights={weights}",
         f"connector={connector}",

@@ -15,7 +15,8 @@ STORED = {
         "dim": 16,
         "encoder": {"image": {"_target_": "vit", "depth": 2}, "text": {"_target_": "transformer"}},
         "fusion": {"_target_": "concat", "dim": 16},
-        "head": {"captioning": {"_target_": "captioning", "num_beams": 3}},
+        "head": {"captioning": {"_target_": "captioning", "max_length": 9}},
+        "generation": {"num_beams": 5, "do_sample": False},
     },
     "preparation": {"image_size": 32, "resize_mode": "squash", "text": "captions", "max_length": 8},
     "data": {"path": "x.jsonl"},
@@ -51,13 +52,15 @@ def test_single_keys_change_what_is_taken_over():
     cfg = inherited(
         encoder={"image": {"depth": 5}},
         fusion={"depth": 1},
-        head={"captioning": {"num_beams": 1}},
+        head={"captioning": {"weight": 2}},
+        generation={"num_beams": 1},
         data={"text": None},
     )
     assert cfg["encoder"]["image"] == {"_target_": "vit", "depth": 5}
     assert cfg["encoder"]["text"] == {"_target_": "transformer"}
     assert cfg["fusion"] == {"_target_": "concat", "dim": 16, "depth": 1}
-    assert cfg["head"] == {"captioning": {"_target_": "captioning", "num_beams": 1}}
+    assert cfg["head"] == {"captioning": {"_target_": "captioning", "max_length": 9, "weight": 2}}
+    assert cfg["generation"] == {"num_beams": 1, "do_sample": False}
     assert (cfg["dim"], cfg["data"]["text"]) == (16, None)
 
 

@@ -46,7 +46,7 @@ def test_loss_and_gradients_are_the_same():
 
 @pytest.mark.parametrize("args", KINDS)
 def test_decoders(args):
-    args = [*args, "head.captioning.num_beams=1"]
+    args = [*args, "generation.num_beams=1"]
     model = tiny_model("concat", ["captioning"], args=args).double().train()
     for parameter in model.encoder.parameters():
         parameter.requires_grad_(False)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
 from mmtx_cli.config.help.components import format_value, strip_markup
+from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.config.validate import list_fields, subsections
 
 Row = tuple[str, str]
@@ -27,10 +28,15 @@ SOURCE = (
     "cache",
 )
 MANIFEST = SOURCE[:5]
+GENERATION = tuple(field.name for field in fields(GenerationSettings))
 USED = {
-    "eval": {"data": (*SOURCE, *READING, *LOADING), "trainer": DEVICES},
-    "predict": {"data": (*MANIFEST, *READING, *LOADING), "trainer": DEVICES},
-    "caption": {"data": (*READING[1:], *LOADING), "trainer": DEVICES},
+    "eval": {"data": (*SOURCE, *READING, *LOADING), "trainer": DEVICES, "generation": GENERATION},
+    "predict": {
+        "data": (*MANIFEST, *READING, *LOADING),
+        "trainer": DEVICES,
+        "generation": GENERATION,
+    },
+    "caption": {"data": (*READING[1:], *LOADING), "trainer": DEVICES, "generation": GENERATION},
 }
 """Settings that apply to commands that do not train."""
 TOKENIZER = ("tokenizer", "tokenizer_vocab_size", "lowercase")
@@ -77,18 +83,19 @@ def section_rows(command: str, path: str, schema: type, values: Mapping[str, str
                 )
                 yield f"{key}={values.get(key, 'null')}", description
             yield from section_rows(command, key, inner, values)
-        elif path == "data" and has_model_default(command, field.name):
-            yield (
-                key,
-                f"{about.get(field.name, '')} Default: {MODEL_DEFAULTS[field.name]}.".lstrip(),
-            )
+        elif origin := model_default(command, path, field.name):
+            yield key, f"{about.get(field.name, '')} Default: {origin}.".lstrip()
         else:
             yield f"{key}={values.get(key, format_value(default))}", about.get(field.name, "")
 
 
-def has_model_default(command: str, name: str) -> bool:
-    """Return True if a setting of ``data`` takes its default from the trained model."""
-    return name in MODEL_DEFAULTS and command in USED and (command == "eval" or name in READING)
+def model_default(command: str, path: str, name: str) -> str | None:
+    """Return where the default of a setting is from if it comes with the trained model."""
+    if command not in USED or path not in ("data", "generation"):
+        return None
+    if path == "generation":
+        return MODEL_DEFAULTS["resize_mode"]
+    return MODEL_DEFAULTS.get(name) if command == "eval" or name in READING else None
 
 
 def attribute_docs(schema: type) -> dict[str, str]:

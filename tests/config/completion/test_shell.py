@@ -102,12 +102,12 @@ def test_completing_imports_nothing_heavy(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=environment(COMP_LINE="mmtx finetune head=captioning head.captioning.num_b"),
+        env=environment(COMP_LINE="mmtx finetune head=captioning head.captioning.label_s"),
         capture_output=True,
         text=True,
         check=True,
     )
-    assert re.fullmatch(r"head.captioning.num_beams=\n\n", done.stdout)
+    assert re.fullmatch(r"head.captioning.label_smoothing=\n\n", done.stdout)
 
 
 LINES = {

@@ -254,7 +254,11 @@ def test_without_a_choice_help_explains_how_to_list_component_keys(helped):
 
 def test_several_heads_and_an_unknown_choice(helped):
     both = rows(helped("finetune", "head=[contrastive,captioning]"))
-    assert {"head.contrastive.loss", "head.captioning.num_beams"} <= set(both)
+    assert {
+        "head.contrastive.loss",
+        "head.captioning.label_smoothing",
+        "generation.num_beams",
+    } <= set(both)
     message = helped("finetune", "head=capt", "--config-dir", "nowhere")
     mentions(message, "\nhead=capt: ", "captioning, classification")
     mentions(message, "\n--config-dir nowhere: ")
@@ -348,7 +352,7 @@ def test_the_pages_name_existing_keys_and_choices(page, helped):
 def test_the_command_line_hands_its_arguments_over(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["mmtx", "finetune", "head=captioning", "--help"])
     assert main() == 0
-    assert "head.captioning.num_beams=3" in capsys.readouterr().out
+    assert "head.captioning.label_smoothing=0.1" in capsys.readouterr().out
 
 
 def test_keys_of_a_text():

@@ -1,0 +1,73 @@
+"""The search method that the settings choose."""
+
+from dataclasses import replace
+
+from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.generation.beam import BeamSearch
+from mmtx_cli.generation.contrastive import ContrastiveSearch
+from mmtx_cli.generation.method import Method
+from mmtx_cli.generation.rowwise import Greedy, Sampling
+from mmtx_cli.generation.rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
+from mmtx_cli.generation.texts import Limits
+
+DEFAULT_BEAMS = 3
+CANDIDATES = 4
+
+
+def num_beams(settings: GenerationSettings) -> int:
+    """Return the number of beams; 1 for methods without beams."""
+    if settings.do_sample or settings.penalty_alpha is not None:
+        return 1
+    return settings.num_beams or max(DEFAULT_BEAMS, settings.num_return_sequences)
+
+
+def make_method(settings: GenerationSettings, limits: Limits) -> Method:
+    """Return the search method.
+
+    Args:
+        settings: The settings.
+        limits: Of the texts of the model.
+    """
+    if settings.max_new_tokens is not None:
+        limits = replace(limits, max_length=min(limits.max_length, settings.max_new_tokens + 1))
+    rules = make_rules(settings, limits)
+    penalty, texts = settings.length_penalty, settings.num_return_sequences
+    if settings.penalty_alpha is not None:
+        candidates = settings.top_k or CANDIDATES
+        return ContrastiveSearch(limits, settings.penalty_alpha, candidates, penalty, rules)
+    if settings.do_sample:
+        return Sampling(
+            limits,
+            penalty,
+            texts,
+            settings.temperature,
+            settings.top_k,
+            settings.top_p,
+            settings.min_p,
+            rules,
+        )
+    beams = num_beams(settings)
+    if beams == 1:
+        return Greedy(limits, penalty, rules=rules)
+    return BeamSearch(
+        limits,
+        beams,
+        penalty,
+        settings.early_stopping,
+        settings.num_beam_groups,
+        settings.diversity_penalty,
+        texts,
+        rules,
+    )
+
+
+def make_rules(settings: GenerationSettings, limits: Limits) -> list[Rule]:
+    """Return the rules for the scores of tokens, in the order of transformers."""
+    rules: list[Rule] = []
+    if settings.repetition_penalty != 1.0:
+        rules.append(RepetitionPenalty(settings.repetition_penalty))
+    if settings.no_repeat_ngram_size:
+        rules.append(NoRepeatNgram(settings.no_repeat_ngram_size))
+    if settings.min_new_tokens:
+        rules.append(MinLength(settings.min_new_tokens, limits.eos))
+    return rules
