@@ -23,7 +23,9 @@ def run(cfg: DictConfig) -> None:
     if missing:
         raise ConfigError(*(f"{key}: required; set {examples[key]}" for key in missing))
     cfg.text = as_text(cfg.text)
-    paths = input_files(cfg.inputs)
+    if cfg.sidecar and cfg.segment_seconds:
+        raise ConfigError("sidecar: a file has one caption; remove sidecar or segment_seconds")
+    paths = input_files(cfg.inputs, cfg.sidecar)
     stored = stored_model(cfg)
     inherit(cfg, stored)
     caption(checked_config(CaptionConfig, cfg, stored), paths)

@@ -39,6 +39,8 @@ TYPES = {
     "max_feature_length": "int | None",
     "segment_seconds": "float | None",
     "text": "str | None",
+    "sidecar": "str | None",
+    "template": "str | None",
     "top": "int",
     "embeddings": "bool",
     "bootstrap": "int",

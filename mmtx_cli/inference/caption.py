@@ -1,68 +1,141 @@
-"""Caption files: every process writes its share, and the first process merges them."""
+"""Caption files: the processes share the parts of a plan, and the first one merges them."""
 
 import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
+from mmtx_cli.inference.caption_plan import FOLDER, Plan, make_plan
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, piece_fields
 from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
+from mmtx_cli.inference.sidecar import check_template, without_caption, write_sidecar
 from mmtx_cli.inference.subtitles import write_subtitles
-from mmtx_cli.io.atomic import atomic_write, open_new, write_json
-from mmtx_cli.io.file_errors import writing
+from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.jsonl import json_line
+from mmtx_cli.io.quoting import quoted
 from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.runs.run_dir import open_run
 
 
 def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
-    """Write one JSON line per file or video segment as batches finish; rank 0 merges them."""
+    """Caption the files and write one JSON line for each, in their order, also after a kill.
+
+    The processes share the parts of the plan; the first one merges their lines.
+    """
     from mmtx_cli.distributed.launch import launch
 
+    check_template(run.template)
+    wanted = without_caption(paths, run.sidecar, run.overwrite) if run.sidecar else list(paths)
+    if not wanted and not (run.run_dir / FOLDER).exists():
+        print(f"all {len(paths)} inputs have a caption; overwrite=true replaces them")
+        return
     process = launch(run.trainer)
     run_dir = open_run(run.plain)
-    share = run_dir / f".captions-{process.rank}.jsonl"
+    reader = InputReader.of(run)
+    found, chosen = (pieces_of(files, run, reader) for files in (paths, wanted))
+    plan = make_plan(run, found, chosen, process)
+    if process.is_first:
+        report_plan(plan, len(paths) - len(wanted), run)
     single = process.world == 1
-    with open_new(share) as file:
-        for index, row in caption_rows(run, process, paths):
-            line = json_line(row)
-            with writing(share):
-                file.write(f"{index}\t{line}\n")
-                file.flush()
-            if single:
-                print(line, flush=True)
+    if single:
+        for number in range(plan.parts):
+            if plan.is_finished(number):
+                print(plan.lines(number).read_text(encoding="utf-8"), end="", flush=True)
+    for number, rows in finished_parts(run, process, plan, reader, echo=single):
+        if run.sidecar:
+            for row in rows:
+                if "caption" in row:
+                    write_sidecar(row, run.sidecar)
+        plan.write(number, rows)
     process.barrier()
     if process.is_first:
         heads = [node for node in run.head.values() if node]
         answers = any(node.get("target") == "answers" for node in heads)
-        finish(run_dir, process.world, echo=not single, answers=answers)
+        finish(run_dir, plan, echo=not single, answers=answers)
 
 
-def caption_rows(
-    run: CaptionConfig, process: Any, paths: Sequence[str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (index of the segment, its row) for this process's share, in order.
+def pieces_of(paths: Sequence[str], run: CaptionConfig, reader: InputReader) -> list[Any]:
+    """Return the files, or the segments of films."""
+    from mmtx_cli.data.input_files import all_pieces
+
+    return list(all_pieces(paths, run.segment_seconds, reader.limits))
+
+
+def report_plan(plan: Plan, skipped: int, run: CaptionConfig) -> None:
+    """Print what is left to do, and how an interrupted run is continued."""
+    total, done = len(plan.pieces), plan.finished()
+    if done:
+        print(f"continued: {total - done} of {total} inputs to caption", file=sys.stderr)
+    elif skipped:
+        print(f"{total} inputs to caption; {skipped} have a caption", file=sys.stderr)
+    if plan.parts > 1 and not done:
+        print(f"if interrupted, continue with run_dir={quoted(str(run.run_dir))}", file=sys.stderr)
+
+
+def finished_parts(
+    run: CaptionConfig, process: Any, plan: Plan, reader: InputReader, echo: bool
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield the parts that this process generates, and their rows.
 
     Args:
         run: The settings.
         process: This process.
-        paths: Files to caption.
+        plan: What there is to do.
+        reader: Reads the inputs.
+        echo: Whether to print the rows as they are generated.
 
     Raises:
         ConfigError: if the model cannot caption files.
         CheckpointError: if its tokenizer is missing.
     """
-    from mmtx_cli.data.input_files import all_pieces
-    from mmtx_cli.data.loader import EvaluationSampler, make_loader
-    from mmtx_cli.data.text.columns import TEXT_TARGETS
+    from mmtx_cli.data.loader import make_loader
+    from mmtx_cli.inference.part_sampler import PartSampler
     from mmtx_cli.inference.predict import load_model
     from mmtx_cli.inference.texts import generated_texts
 
     model = load_model(run, process.device)
+    name = captioning_head(run, model)
+    head, data = model.head[name], run.data
+    if (tokenizer := reader.tokenizer) is None:
+        raise CheckpointError(f"ckpt={run.ckpt}: {NO_TOKENIZER}")
+    pieces = plan.pieces
+    samples = reader.files(pieces, [str(i) for i in range(len(pieces))], run.text)
+    sampler = PartSampler(plan, data.eval_batch_size or data.batch_size)
+    loader = make_loader(samples, sampler, data.num_workers)
+
+    def identity(index: str) -> str:
+        piece = pieces[int(index)]
+        return f"{Path(piece.path).name} {piece.start}"
+
+    def part_of(index: str) -> int:
+        return int(index) // plan.size
+
+    batches = generated_texts(
+        model, name, loader, process, run.trainer.precision, run.seed, identity, part_of, plan
+    )
+    for number, part in groupby(batches, key=lambda found: part_of(found[0].ids[0])):
+        rows = []
+        for batch, outputs in part:
+            for row in batch_rows(batch, head.predictions(outputs, tokenizer), pieces, run, head):
+                if echo:
+                    print(json_line(row), flush=True)
+                rows.append(row)
+        yield number, rows
+
+
+def captioning_head(run: CaptionConfig, model: Any) -> str:
+    """Return the name of the head that generates texts.
+
+    Raises:
+        ConfigError: if the model cannot caption files.
+    """
+    from mmtx_cli.data.text.columns import TEXT_TARGETS
+
     heads = [name for name, head in model.head.items() if {*TEXT_TARGETS} & {*head.targets}]
     if not heads or not {"image", "video", "audio"} & set(model.encoder):
         raise ConfigError(
@@ -70,58 +143,53 @@ def caption_rows(
             f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning, or use "
             "`mmtx predict` instead of `mmtx caption` for the predictions of its heads"
         )
-    data = run.data
-    reader = InputReader.of(run)
-    if (tokenizer := reader.tokenizer) is None:
-        raise CheckpointError(f"ckpt={run.ckpt}: {NO_TOKENIZER}")
-    pieces = list(all_pieces(paths, run.segment_seconds, reader.limits))
-    indices = range(process.rank, len(pieces), process.world)
-    samples = reader.files([pieces[i] for i in indices], [str(i) for i in indices], run.text)
-    sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
-    loader = make_loader(samples, sampler, data.num_workers)
-    precision, head = run.trainer.precision, model.head[heads[0]]
-
-    def identity(index: str) -> str:
-        piece = pieces[int(index)]
-        return f"{Path(piece.path).name} {piece.start}"
-
-    for batch, outputs in generated_texts(
-        model, heads[0], loader, process, precision, run.seed, identity
-    ):
-        errors = {fault["id"]: fault["reason"] for fault in batch.read_errors}
-        rows = head.predictions(outputs, tokenizer)
-        for i, text in zip(batch.ids, rows, strict=True):
-            row = piece_fields(pieces[int(i)]) | ({"text": run.text} if run.text else {})
-            if i in errors:
-                row["error"] = errors[i]
-            elif not math.isfinite(text["score"]):
-                row["error"] = NOT_FINITE
-            else:
-                row |= {"caption": text.pop(str(head.output_key)), **text}
-            yield int(i), row
+    return heads[0]
 
 
-def finish(run_dir: Path, world: int, echo: bool, answers: bool = False) -> None:
-    """Merge the shares into ``captions.jsonl``; list unreadable files in ``quarantine.jsonl``.
+def batch_rows(
+    batch: Any,
+    texts: Sequence[dict[str, Any]],
+    pieces: Sequence[Any],
+    run: CaptionConfig,
+    head: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yield the row of each input of a batch.
 
     Args:
-        run_dir: The run folder, with the shares.
-        world: The number of processes.
+        batch: The batch.
+        texts: The predictions of the head.
+        pieces: All inputs.
+        run: The settings.
+        head: The head.
+    """
+    errors = {fault["id"]: fault["reason"] for fault in batch.read_errors}
+    for i, text in zip(batch.ids, texts, strict=True):
+        row = piece_fields(pieces[int(i)]) | ({"text": run.text} if run.text else {})
+        if i in errors:
+            yield row | {"error": errors[i]}
+        elif not math.isfinite(text["score"]):
+            yield row | {"error": NOT_FINITE}
+        else:
+            found = text.pop(head.output_key)
+            caption = run.template.replace("{caption}", found) if run.template else found
+            yield row | {"caption": caption, **text}
+
+
+def finish(run_dir: Path, plan: Plan, echo: bool, answers: bool = False) -> None:
+    """Merge the parts into ``captions.jsonl``; list unreadable files in ``quarantine.jsonl``.
+
+    Args:
+        run_dir: The run folder.
+        plan: The plan, whose parts are finished.
         echo: Whether to print the lines.
         answers: Whether the texts answer a question; repeats are then expected.
     """
-    rows: dict[int, str] = {}
-    for rank in range(world):
-        share = run_dir / f".captions-{rank}.jsonl"
-        with open(share, encoding="utf-8", newline="\n") as file:  # names may contain line breaks
-            for text in file:
-                index, _, line = text.rstrip("\n").partition("\t")
-                rows[int(index)] = line
-        share.unlink()
-    lines = [rows[i] for i in sorted(rows)]
+    lines = plan.merge()
     with atomic_write(run_dir / "captions.jsonl") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if echo:
+        text = "".join(f"{line}\n" for line in lines)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    plan.remove()
+    if echo and lines:
         print("\n".join(lines))
     parsed = [json.loads(line) for line in lines]
     write_quarantine(run_dir, parsed)

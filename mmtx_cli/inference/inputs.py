@@ -13,6 +13,7 @@ from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.list_files import files_below
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
+from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, read_text
 from mmtx_cli.media.suffixes import SUFFIXES
 from mmtx_cli.runs.run_config import RunConfig
 
@@ -22,13 +23,19 @@ if TYPE_CHECKING:
     from mmtx_cli.data.text.tokenizer import Tokenizer
     from mmtx_cli.media.worker.limits import DecodeLimits
 
+LARGEST_LIST = 2**28
+"""Bytes of the largest list of files."""
 SHOWN = 5
 """Maximum number of skipped file types that a message lists."""
 NO_TOKENIZER = "tokenizer.json is missing; use the whole model folder"
 
 
-def input_files(inputs: Any) -> list[str]:
+def input_files(inputs: Any, own: str | None = None) -> list[str]:
     """Return the files that the inputs name; folders are searched recursively for media.
+
+    Args:
+        inputs: Files, folders, patterns, and lists of files (``@FILE``).
+        own: Suffix of files that mmtx writes there, which are not reported as skipped.
 
     Raises:
         DataError: if an input is a URL, a pattern without matches, or a folder without media.
@@ -40,11 +47,18 @@ def input_files(inputs: Any) -> list[str]:
         if "://" in text:
             faults.append(f"inputs: {text} is a URL; download the file and pass its path")
             continue
+        if text.startswith("@") and not os.path.exists(text):
+            try:
+                paths += listed_files(Path(os.path.expanduser(text[1:])))
+            except DataError as error:
+                faults.append(str(error))
+            continue
         path = Path(os.path.expanduser(text))  # keeps "~name" if there is no such user
         if path.is_dir():
             contents = sorted(p for p in files_below(path) if p.is_file())
             files = [p for p in contents if p.suffix.lower() in media_suffixes]
-            print_skipped(text, [p for p in contents if p.suffix.lower() not in media_suffixes])
+            known = {*media_suffixes, f".{own}"}
+            print_skipped(text, [p for p in contents if p.suffix.lower() not in known])
             faults += (
                 [] if files else [f"inputs: {text}: folder without image, video or audio files"]
             )
@@ -58,6 +72,22 @@ def input_files(inputs: Any) -> list[str]:
     if faults:
         raise DataError(*faults)
     return paths
+
+
+def listed_files(path: Path) -> list[str]:
+    """Return the paths in a text file, one a line; relative ones are relative to its folder.
+
+    Raises:
+        DataError: if it cannot be read or names no file.
+    """
+    try:
+        lines = read_text(path, LARGEST_LIST).splitlines()
+    except (OSError, RefusedFileError) as error:
+        raise DataError(f"inputs: @{path}: not a readable list of files: {error}") from error
+    found = [str(path.parent / line.strip()) for line in lines if line.strip()]
+    if not found:
+        raise DataError(f"inputs: @{path}: names no file; write one path a line")
+    return found
 
 
 def each_input(inputs: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from mmtx_cli.counter_rng import id_tensor, step_keys
 from mmtx_cli.distributed.launch import Process
+from mmtx_cli.inference.caption_plan import Plan
 from mmtx_cli.inference.predict import inference
 from mmtx_cli.io.console import make_bar, paused
 from mmtx_cli.layer.context import Context
@@ -23,6 +25,8 @@ class Pending:
         self.batches: list[tuple[int, Batch]] = []
         self.outputs: dict[int, dict[str, Tensor]] = {}
         self.count = 0
+        self.first = 0
+        """Number of the first input of the present part."""
 
     def add(self, batch: Batch) -> None:
         """Wait for the outputs of the inputs of a batch."""
@@ -48,6 +52,8 @@ def generated_texts(
     precision: str,
     seed: int,
     identity: Callable[[str], str],
+    part_of: Callable[[str], int],
+    plan: Plan,
 ) -> Iterator[tuple[Batch, list[dict[str, Tensor]]]]:
     """Yield each batch and the outputs of a captioning head for its inputs, in their order.
 
@@ -59,22 +65,60 @@ def generated_texts(
         precision: Lightning's name of the precision.
         seed: With the identity of an input, seeds its random numbers.
         identity: Returns a name of the sample with an id that does not depend on the other inputs.
+        part_of: Returns the part of a sample: only inputs of one part are generated together.
+        plan: What all processes do, for the progress bar.
     """
     head: Any = model.head[name]
     pending = Pending()
-    bar = make_bar(shown=process.is_first, transient=True)
+    bar = progress_bar(process.is_first)
+    total = bar.add_task("captions", total=len(plan.pieces), completed=plan.finished())
 
-    def contexts() -> Iterator[tuple[Context, Tensor]]:
-        for loaded in bar.track(loader, description=name):
+    def contexts(batches: Iterator[Batch]) -> Iterator[tuple[Context, Tensor]]:
+        for loaded in batches:
             keys = step_keys(id_tensor(map(identity, loaded.ids)), seed, 0)
             batch = head.prepare_batch(replace(loaded, keys=keys).to(process.device, True))
             pending.add(loaded)
             yield head.decoder_context(model.fusion(model.encode(batch)), batch), batch.keys
 
     with inference(process.device, precision), bar:
-        for numbers, texts in head.generate(contexts()):
-            for number, output in zip(numbers.tolist(), head.outputs(texts), strict=True):
-                pending.outputs[number] = output
-            for complete in pending.complete():
-                with paused(bar):  # so that the caller may print
-                    yield complete
+        for _, part in groupby(loader, key=lambda batch: part_of(batch.ids[0])):
+            done = plan.finished()
+            for numbers, texts in head.generate(contexts(part)):
+                for number, output in zip(numbers.tolist(), head.outputs(texts), strict=True):
+                    pending.outputs[pending.first + number] = output
+                for batch, outputs in pending.complete():
+                    done += len(batch)
+                    bar.update(total, completed=done)
+                    with paused(bar):  # so that the caller may print
+                        yield batch, outputs
+            pending.first = pending.count
+
+
+def progress_bar(shown: bool) -> Any:
+    """Return a bar with the number of files, files per second and the time left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    class Speed(TextColumn):
+        """Files per second."""
+
+        def render(self, task: Any) -> Any:
+            """Return the speed."""
+            from rich.text import Text
+
+            return Text("" if task.speed is None else f"{task.speed:.3g} files/s")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(""),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return make_bar(*columns, shown=shown, transient=True)

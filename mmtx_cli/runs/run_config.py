@@ -104,6 +104,9 @@ class CaptionConfig(RunConfig):
 
     text: str | None
     segment_seconds: float | None
+    sidecar: str | None
+    overwrite: bool
+    template: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -195,7 +195,7 @@ def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
 def test_ctrl_c_outside_training_is_reported_in_one_line(place, captioner):
     inputs = f"inputs={quoted(AWKWARD_NAME + '/scenes')}"
     args = ["caption", captioner, inputs, "run_dir=interrupted", "data.batch_size=1"]
-    made = place / "interrupted" / ".captions-0.jsonl"
+    made = place / "interrupted" / ".captions" / "launch"
     done = stopped(args, place, signal.SIGINT, made.exists)
     last = done.stderr.splitlines()[-1]  # before it, a folder may have files that are left out
     assert (done.returncode, last) == (130, "mmtx caption: interrupted")

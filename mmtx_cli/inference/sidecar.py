@@ -1,0 +1,85 @@
+"""Captions in files beside the captioned ones: ``a.txt`` or ``a.json`` for ``a.jpg``."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.io.atomic import atomic_write, write_json
+from mmtx_cli.io.jsonl import parsed_json
+
+LARGEST = 2**16
+"""Bytes of the largest file that is taken for a caption."""
+SHOWN = 5
+
+
+def sidecar_path(path: str, kind: str) -> Path:
+    """Return the path of the side-car of a file; ``kind`` is txt or json."""
+    return Path(path).with_suffix(f".{kind}")
+
+
+def without_caption(paths: Sequence[str], kind: str, overwrite: bool) -> list[str]:
+    """Return the files without a caption beside them; with ``overwrite``, all.
+
+    Raises:
+        DataError: If two files would share a side-car, or an existing one is not a caption.
+    """
+    owners: dict[Path, str] = {}
+    faults, wanted = [], []
+    for path in paths:
+        place = sidecar_path(path, kind)
+        other = owners.setdefault(place, path)
+        if other != path:
+            faults.append(f"{place}: would be the caption of both {other} and {path}; rename one")
+        elif str(place) == path:
+            faults.append(f"{place}: is an input itself; use the other kind of sidecar")
+        elif not os.path.lexists(place):
+            wanted.append(path)
+        elif fault := foreign(place, kind):
+            faults.append(f"{place}: {fault}; move it away, nothing is overwritten")
+        elif overwrite:
+            wanted.append(path)
+    if faults:
+        more = [f"… and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        raise DataError(*faults[:SHOWN], *more)
+    return wanted
+
+
+def foreign(place: Path, kind: str) -> str | None:
+    """Return why an existing file is not a caption, or None if it is one."""
+    if place.is_symlink() or not place.is_file():
+        return "is not a regular file"
+    if place.stat().st_size > LARGEST:
+        return f"is larger than a caption ({place.stat().st_size} bytes)"
+    try:
+        text = place.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return "is not UTF-8 text"
+    if kind == "txt":
+        return "has control characters" if "\0" in text else None
+    try:
+        content = parsed_json(text)
+    except ValueError:
+        return "is not JSON"
+    return None if isinstance(content, dict) and "caption" in content else "has no key 'caption'"
+
+
+def write_sidecar(row: Mapping[str, Any], kind: str) -> None:
+    """Write the caption of a row beside its file; in JSON, with what is known of it."""
+    place = sidecar_path(row["path"], kind)
+    if kind == "json":
+        write_json(place, {key: value for key, value in row.items() if key != "path"})
+        return
+    with atomic_write(place) as temporary:
+        temporary.write_text(row["caption"] + "\n", encoding="utf-8", newline="\n")
+
+
+def check_template(template: str | None) -> None:
+    """Raise ConfigError unless a template has one place for the caption."""
+    if template is not None and template.count("{caption}") != 1:
+        raise ConfigError(
+            f"template={json.dumps(template, ensure_ascii=False)}: must have {{caption}} once, "
+            "e.g. template='sks, {caption}'"
+        )
