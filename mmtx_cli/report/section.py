@@ -1,5 +1,6 @@
 """The content of a report section, from one run folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ class Section:
     subsets: MetricTable | None
     contribution: MetricTable | None
     unused: list[str]
+    warnings: list[str]
     diversity: list[DiversityPart]
     attributes: MetricTable | None
     curves: list[Curve]
@@ -74,6 +76,7 @@ def section(
         subsets=subset_table(run.result),
         contribution=contribution_table(run.result.get("contribution")),
         unused=unused_modalities(run.result.get("contribution")),
+        warnings=warnings_of(run.result),
         diversity=diversity_parts(run.result),
         attributes=attribute_table(run.attributes),
         curves=curves(run.metrics),
@@ -109,3 +112,9 @@ def _flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         else:
             pairs.append((f"{prefix}{key}", "" if item is None else str(item)))
     return pairs
+
+
+def warnings_of(result: Mapping[str, Any]) -> list[str]:
+    """Return the warnings of a training run, which may come from someone else."""
+    found = result.get("warnings")
+    return [str(text) for text in found] if isinstance(found, list) else []

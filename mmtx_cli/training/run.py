@@ -167,6 +167,14 @@ def print_truncation(samples: Any) -> None:
             print(message, file=sys.stderr)
 
 
+def caption_warnings(trainer: Any) -> list[str]:
+    """Return the warnings of the captions in validation."""
+    from mmtx_cli.training.callbacks.caption_alarm import CaptionAlarm
+
+    (alarm,) = (x for x in trainer.callbacks if isinstance(x, CaptionAlarm))
+    return list(alarm.warnings)
+
+
 def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> None:
     """Write the model folder (with the best weights), the result and the report.
 
@@ -196,6 +204,8 @@ def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> 
         "peak_memory_mb": peak_memory(),
         "cost": parameter_counts(module.model) | pretrained_count(module.model),
     }
+    if warnings := caption_warnings(module.trainer):
+        result["warnings"] = warnings
     write_json(run_dir / "result.json", result)
     # training writes no predictions: any in a resumed folder are untrusted and may name other files
     write_report(run_dir, gallery=0)

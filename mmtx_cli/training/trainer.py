@@ -16,6 +16,7 @@ from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS, end_together
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.activation_checkpointing import recompute_blocks
+from mmtx_cli.training.callbacks.caption_alarm import CaptionAlarm
 from mmtx_cli.training.callbacks.checkpoint import SaveCallback
 from mmtx_cli.training.callbacks.metrics_csv import MetricsCallback
 from mmtx_cli.training.callbacks.progress_bar import ProgressCallback
@@ -79,7 +80,8 @@ def make_trainer(
     check_accelerator(settings.accelerator)
     metrics = MetricsCallback(run_dir / "metrics.csv", settings.log_every, batches_an_epoch)
     save = SaveCallback(run_dir / "checkpoints", settings)
-    callbacks = [metrics, QuarantineCallback(quarantine), *optional_callbacks(settings)]
+    callbacks = [CaptionAlarm(length.steps), metrics, QuarantineCallback(quarantine)]
+    callbacks += optional_callbacks(settings)
     if settings.progress:
         callbacks.append(ProgressCallback(metrics, label))
     try:
