@@ -36,7 +36,10 @@ class DecoderState(ABC):
 
     @abstractmethod
     def keep(self, inputs: Int[Tensor, " m"], beams: int) -> None:
-        """Keep only the rows of the given inputs, which have ``beams`` rows each."""
+        """Keep only the rows of the given inputs, which have ``beams`` rows each.
+
+        The i-th input is the one at ``inputs[i]``, which is at least i: most stay in their places.
+        """
 
     def replace(self, inputs: Int[Tensor, " m"], other: Any, position: int) -> bool:
         """Replace the given inputs by those of a state that has just been started.

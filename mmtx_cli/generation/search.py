@@ -169,5 +169,15 @@ def run(
             waiting.put_back(fresh)
         if not len(kept):
             return
-        state.keep(kept, method.rows)
-        now, index, yielded = now.only(kept), index[kept], yielded[kept]
+        order = compacted(kept)
+        state.keep(order, method.rows)
+        now, index, yielded = now.only(order), index[order], yielded[order]
+
+
+def compacted(kept: Int[Tensor, " m"]) -> Int[Tensor, " m"]:
+    """Return inputs in an order in which most stay in their places: the last ones fill the gaps."""
+    order = torch.arange(len(kept), device=kept.device)
+    gaps = torch.ones_like(order, dtype=torch.bool)
+    gaps[kept[kept < len(kept)]] = False
+    order[gaps] = kept[kept >= len(kept)]
+    return order

@@ -5,6 +5,7 @@ Shape letters: s texts, b inputs, k beams per input, t tokens, n context tokens,
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -30,10 +31,8 @@ class LayerCache:
 
     def keep(self, inputs: Int[Tensor, " m"], rows: Int[Tensor, " rows"]) -> None:
         """Keep the given inputs and the rows of their beams."""
-        keys, values = self.past
-        self.past = keys[rows], values[rows]
-        keys, values = self.context
-        self.context = keys[inputs], values[inputs]
+        self.past = compact(self.past[0], rows), compact(self.past[1], rows)
+        self.context = compact(self.context[0], inputs), compact(self.context[1], inputs)
 
     def replace(self, inputs: Int[Tensor, " m"], other: "LayerCache") -> None:
         """Replace the context of the given inputs; what is in their past is not read again."""
@@ -52,6 +51,17 @@ class LayerCache:
         for own, new in zip(self.past, (keys, values), strict=True):
             new[:, :, : stop - first] = own[:, :, first:stop].clone()
         self.past = keys, values
+
+
+def compact(x: Tensor, rows: Int[Tensor, " m"]) -> Tensor:
+    """Return ``x[rows]``; rows that stay in their places are not copied, and ``x`` is overwritten.
+
+    A row must not be needed at another place after it was overwritten: ``rows[i] >= i``.
+    """
+    place = torch.arange(len(rows), device=rows.device)
+    moved = (rows != place).nonzero()[:, 0]
+    x[moved] = x[rows[moved]]
+    return x[: len(rows)]
 
 
 class DecoderBlock(nn.Module):
