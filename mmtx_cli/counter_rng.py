@@ -22,7 +22,9 @@ REPLACED: list[Callable[[Tensor, int, str], Tensor]] = []
 
 def id_keys(ids: Iterable[str]) -> UInt64[np.ndarray, " n"]:
     """Return a 64-bit hash of each sample id, the same on every machine."""
-    digests = (hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids)
+    digests = (
+        hashlib.blake2b(i.encode("utf-8", "surrogateescape"), digest_size=8).digest() for i in ids
+    )
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 

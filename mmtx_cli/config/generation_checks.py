@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmtx_cli.config.cross_checks import class_attribute
+
 SAMPLING = ("temperature", "top_p", "min_p")
 
 
@@ -12,6 +14,10 @@ def generation_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(own, Mapping):
         return
     yield from method_faults(own)
+    if class_attribute(cfg.get("decoder") or {}, "reads_raw"):
+        for key, default in (("penalty_alpha", None), ("num_beam_groups", 1)):
+            if own.get(key, default) != default:
+                yield f"generation.{key}: not supported for published models; remove it"
     yield from beam_faults(own)
     most, least = own.get("max_new_tokens"), own.get("min_new_tokens")
     longest = number(cfg.get("max_length"))
@@ -64,6 +70,8 @@ def beam_faults(own: Mapping[str, Any]) -> Iterator[str]:
             f"generation.num_beam_groups={groups}: set generation.num_beams to a multiple, e.g. "
             f"{2 * groups}, without sampling"
         )
+    if own.get("early_stopping") is True and (not searches or beams == 1):
+        yield "generation.early_stopping: only used in beam search; remove it"
     if number(own.get("diversity_penalty")) and groups == 1:
         yield "generation.diversity_penalty: set generation.num_beam_groups, e.g. to num_beams"
 

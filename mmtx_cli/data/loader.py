@@ -58,6 +58,10 @@ class TrainSampler(Sampler[Keys]):
             yield [(int(e), int(row)) for e, row in rank_slice(batch, self.rank, self.world)]
 
 
+PREFETCH = 4
+"""Batches that each worker loads ahead."""
+
+
 class EvaluationSampler(Sampler[Keys]):
     """Every sample once over all processes, in batches that do not mix corpora."""
 
@@ -133,6 +137,7 @@ def make_loader(
     sampler: Sampler[Keys],
     num_workers: int | None,
     round_to: int = 1,
+    prefetch: int = PREFETCH,
 ) -> DataLoader:
     """Build a data loader.
 
@@ -141,6 +146,7 @@ def make_loader(
         sampler: Yields the keys of each batch.
         num_workers: Number of worker processes; None chooses by the number of cores.
         round_to: Text and feature lengths are padded to a multiple of this.
+        prefetch: Batches that each worker loads ahead.
     """
     collate = Collate(
         samples.modalities,
@@ -161,7 +167,7 @@ def make_loader(
         collate_fn=collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=prefetch if workers else None,
         worker_init_fn=partial(init_worker, notes=notes),
     )
 

@@ -85,7 +85,9 @@ class ContrastiveSearch(Method):
         now.steps += ~now.done
         logits = logits[index[:, None], chosen].float()
         scores = apply(self.rules, logits, now.tokens[:, :1], now.length)[:, 0]
-        best, now.last = scores.topk(self.rows, dim=1)
+        best, now.last = scores.topk(min(self.rows, scores.shape[1]), dim=1)
+        spare = self.rows - best.shape[1]  # more candidates than words
+        best, now.last = F.pad(best, (0, spare), value=-torch.inf), F.pad(now.last, (0, spare))
         possible = best > -torch.inf
         now.choice = scores.softmax(dim=1).gather(1, now.last).masked_fill(~possible, -torch.inf)
         now.log_prob = logits[:, 0].log_softmax(dim=1).gather(1, now.last)

@@ -100,34 +100,6 @@ class MinLength:
         return scores
 
 
-class Beginning:
-    """Lets every text begin with the same tokens."""
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self.tokens = tokens
-
-    def __call__(self, scores: Tensor, tokens: Tensor, length: Tensor) -> Tensor:
-        """Forbid all tokens but the next one of the beginning."""
-        if not (length < len(self.tokens)).any():
-            return scores
-        wanted = torch.tensor([*self.tokens, 0], device=length.device)
-        wanted = wanted[length.clamp(max=len(self.tokens))]
-        other = torch.arange(scores.shape[2], device=length.device) != wanted[:, None]
-        other &= (length < len(self.tokens))[:, None]
-        return scores.masked_fill(other[:, None], -torch.inf)
-
-
-class Forbidden:
-    """Forbids tokens everywhere."""
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self.tokens = torch.tensor(sorted(tokens), dtype=torch.long)
-
-    def __call__(self, scores: Tensor, tokens: Tensor, length: Tensor) -> Tensor:
-        """Forbid the tokens."""
-        return scores.index_fill_(2, self.tokens.to(scores.device), -torch.inf)
-
-
 def written(tokens: Int[Tensor, "b k t"], length: Int[Tensor, " b"]) -> Bool[Tensor, "b k t"]:
     """Return which tokens are part of the texts."""
     there = torch.arange(tokens.shape[2], device=tokens.device) < length[:, None]

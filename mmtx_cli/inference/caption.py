@@ -10,7 +10,7 @@ from typing import Any
 
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
-from mmtx_cli.inference.caption_plan import FOLDER, Plan, make_plan
+from mmtx_cli.inference.caption_plan import FOLDER, Plan, check_plan, make_plan
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, piece_fields
 from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
 from mmtx_cli.inference.sidecar import check_template, without_caption, write_sidecar
@@ -32,25 +32,28 @@ def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
     check_template(run.template)
     wanted = without_caption(paths, run.sidecar, run.overwrite) if run.sidecar else list(paths)
     if not wanted and not (run.run_dir / FOLDER).exists():
-        print(f"all {len(paths)} inputs have a caption; overwrite=true replaces them")
+        print(
+            f"all {len(paths)} inputs have a caption; overwrite=true replaces them",
+            file=sys.stderr,
+        )
         return
     process = launch(run.trainer)
-    run_dir = open_run(run.plain)
     reader = InputReader.of(run)
-    found, chosen = (pieces_of(files, run, reader) for files in (paths, wanted))
-    plan = make_plan(run, found, chosen, process)
+    found = pieces_of(paths, run, reader)
+    check_plan(run, found, process)
+    run_dir = open_run(run.plain)
+    plan = make_plan(run, found, pieces_of(wanted, run, reader) if run.sidecar else found, process)
     if process.is_first:
         report_plan(plan, len(paths) - len(wanted), run)
     single = process.world == 1
     if single:
-        for number in range(plan.parts):
-            if plan.is_finished(number):
-                print(plan.lines(number).read_text(encoding="utf-8"), end="", flush=True)
+        for number in sorted(plan.finished_parts()):
+            print(plan.lines(number).read_text(encoding="utf-8"), end="", flush=True)
     for number, rows in finished_parts(run, process, plan, reader, echo=single):
         if run.sidecar:
             for row in rows:
                 if "caption" in row:
-                    write_sidecar(row, run.sidecar)
+                    write_sidecar(row, run.sidecar, run.overwrite)
         plan.write(number, rows)
     process.barrier()
     if process.is_first:
@@ -93,7 +96,7 @@ def finished_parts(
         ConfigError: if the model cannot caption files.
         CheckpointError: if its tokenizer is missing.
     """
-    from mmtx_cli.data.loader import make_loader
+    from mmtx_cli.data.loader import PREFETCH, make_loader
     from mmtx_cli.inference.part_sampler import PartSampler
     from mmtx_cli.inference.predict import load_model
     from mmtx_cli.inference.texts import generated_texts
@@ -106,7 +109,9 @@ def finished_parts(
     pieces = plan.pieces
     samples = reader.files(pieces, [str(i) for i in range(len(pieces))], run.text)
     sampler = PartSampler(plan, data.eval_batch_size or data.batch_size)
-    loader = make_loader(samples, sampler, data.num_workers)
+    # a part is taken when its first batch is loaded: what is loaded ahead, others cannot take
+    prefetch = PREFETCH if process.world == 1 else 1
+    loader = make_loader(samples, sampler, data.num_workers, prefetch=prefetch)
 
     def identity(index: str) -> str:
         piece = pieces[int(index)]
@@ -170,9 +175,18 @@ def batch_rows(
         elif not math.isfinite(text["score"]):
             yield row | {"error": NOT_FINITE}
         else:
-            found = text.pop(head.output_key)
-            caption = run.template.replace("{caption}", found) if run.template else found
-            yield row | {"caption": caption, **text}
+            found = {"caption": templated(text.pop(head.output_key), run.template), **text}
+            if others := text.get("alternatives"):
+                found["alternatives"] = [
+                    {"caption": templated(other.pop(head.output_key), run.template), **other}
+                    for other in others
+                ]
+            yield row | found
+
+
+def templated(caption: str, template: str | None) -> str:
+    """Return a caption with the text around it."""
+    return template.replace("{caption}", caption) if template else caption
 
 
 def finish(run_dir: Path, plan: Plan, echo: bool, answers: bool = False) -> None:
@@ -185,19 +199,20 @@ def finish(run_dir: Path, plan: Plan, echo: bool, answers: bool = False) -> None
         answers: Whether the texts answer a question; repeats are then expected.
     """
     lines = plan.merge()
+    parsed = [json.loads(line) for line in lines]
+    write_quarantine(run_dir, parsed)
+    subtitles = write_subtitles(run_dir / "subtitles", parsed)
+    if not answers:
+        report_diversity(run_dir, parsed)
+    if echo and lines:
+        print("\n".join(lines))
+    # last, so that a run that is killed here is finished by the same command
     with atomic_write(run_dir / "captions.jsonl") as temporary:
         text = "".join(f"{line}\n" for line in lines)
         temporary.write_text(text, encoding="utf-8", newline="\n")
     plan.remove()
-    if echo and lines:
-        print("\n".join(lines))
-    parsed = [json.loads(line) for line in lines]
-    write_quarantine(run_dir, parsed)
-    subtitles = write_subtitles(run_dir / "subtitles", parsed)
     if subtitles:
         print(f"{len(subtitles)} subtitle files in {run_dir / 'subtitles'}", file=sys.stderr)
-    if not answers:
-        report_diversity(run_dir, parsed)
     print_outcome(run_dir, parsed, "captioned")
 
 

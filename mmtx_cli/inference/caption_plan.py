@@ -16,16 +16,19 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.atomic import atomic_write, make_subfolder, write_json
+from mmtx_cli.io.atomic import atomic_write, check_subfolder, make_subfolder, write_json
 from mmtx_cli.io.checkpoint import WEIGHTS, find_model
 from mmtx_cli.io.jsonl import json_line, parsed_json
+from mmtx_cli.io.untrusted.bounded_file import MAX_DOCUMENT_BYTES, read_json, read_text
 from mmtx_cli.runs.run_config import CaptionConfig
+from mmtx_cli.runs.run_dir import lock
 
 if TYPE_CHECKING:
     from mmtx_cli.data.input_files import Piece
@@ -39,6 +42,22 @@ IRRELEVANT = ("run_dir", "inputs", "logger", "trainer", "optimizer", "trusted_pa
 PLAN, LAUNCH = "plan.json", "launch"
 
 
+LOADING = ("data.num_workers", "data.decode_timeout", "data.decode_memory")
+"""Settings of the loading that do not change the captions."""
+LARGEST_PART = 2**28
+"""Bytes of the lines of a part."""
+POLL_SECONDS = 1.0
+"""Seconds between looks at what other processes have finished."""
+
+
+@dataclass
+class Known:
+    """The finished parts as they were found last, and when to look again."""
+
+    parts: set[int] = field(default_factory=set)
+    until: float = 0.0
+
+
 @dataclass(frozen=True)
 class Plan:
     """The inputs of a run in their order, in parts of ``size``."""
@@ -47,6 +66,7 @@ class Plan:
     pieces: "Sequence[Piece]"
     size: int
     token: str
+    known: Known = field(default_factory=Known)
 
     @property
     def parts(self) -> int:
@@ -61,18 +81,24 @@ class Plan:
         """Return the path of the lines of a part."""
         return self.folder / f"{number:06}.jsonl"
 
-    def is_finished(self, number: int) -> bool:
-        """Return whether the lines of a part are written."""
-        return self.lines(number).is_file()
+    def finished_parts(self) -> set[int]:
+        """Return the finished parts, of all processes."""
+        if time.monotonic() >= self.known.until:
+            names = (entry.name for entry in os.scandir(self.folder))
+            stems = (name.removesuffix(".jsonl") for name in names if name.endswith(".jsonl"))
+            self.known.parts = {int(stem) for stem in stems if stem.isdecimal()}
+            self.known.until = time.monotonic() + POLL_SECONDS
+        return self.known.parts
 
     def finished(self) -> int:
         """Return the number of inputs in finished parts, of all processes."""
-        return sum(len(self.part(i)) for i in range(self.parts) if self.is_finished(i))
+        return sum(len(self.part(number)) for number in self.finished_parts())
 
     def take(self) -> Iterator[int]:
         """Yield unfinished parts that no other process of this launch has taken."""
+        finished = set(self.finished_parts())
         for number in range(self.parts):
-            if self.is_finished(number):
+            if number in finished:
                 continue
             path = self.folder / f"{number:06}.{self.token}"
             try:
@@ -86,11 +112,28 @@ class Plan:
         with atomic_write(self.lines(number)) as temporary:
             text = "".join(f"{json_line(row)}\n" for row in rows)
             temporary.write_text(text, encoding="utf-8", newline="\n")
+        self.known.parts.add(number)
 
     def merge(self) -> list[str]:
-        """Return the lines of all parts."""
-        parts = (self.lines(i).read_text(encoding="utf-8") for i in range(self.parts))
-        return [line for text in parts for line in text.split("\n")[:-1]]
+        """Return the lines of all parts.
+
+        Raises:
+            ConfigError: If the lines of a part are not those of its inputs.
+        """
+        lines: list[str] = []
+        for number in range(self.parts):
+            path = self.lines(number)
+            try:
+                own = read_text(path, LARGEST_PART).split("\n")[:-1]
+                paths = [parsed_json(line)["path"] for line in own]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise ConfigError(
+                    f"{path}: not written by mmtx caption; use another run_dir"
+                ) from error
+            if paths != [self.pieces[i].path for i in self.part(number)]:
+                raise ConfigError(f"{path}: not of the inputs of this run; use another run_dir")
+            lines += own
+        return lines
 
     def remove(self) -> None:
         """Remove the folder, which is no longer needed."""
@@ -98,20 +141,62 @@ class Plan:
 
 
 def settings_of(run: CaptionConfig) -> dict[str, Any]:
-    """Return a digest of each group of settings that changes the captions."""
-    plain = {key: value for key, value in run.plain.items() if key not in IRRELEVANT}
+    """Return a digest of each setting that changes the captions."""
+    plain: dict[str, Any] = {}
+    for key, value in run.plain.items():
+        if key in ("data", "generation"):
+            plain |= {f"{key}.{name}": inner for name, inner in asdict(getattr(run, key)).items()}
+        elif key not in IRRELEVANT:
+            plain[key] = value
     plain["trainer.precision"] = run.trainer.precision
     weights = find_model(str(run.ckpt))
     if not weights.is_relative_to(run.run_dir):  # a folder there refers to a published model
         status = os.stat(weights / WEIGHTS if weights.is_dir() else weights)
         plain["weights of ckpt"] = [status.st_size, status.st_mtime_ns]
-    return {key: digest(value) for key, value in sorted(plain.items())}
+    return {key: digest(value) for key, value in sorted(plain.items()) if key not in LOADING}
 
 
 def digest(value: Any) -> str:
     """Return a short hash of plain data."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def check_plan(run: CaptionConfig, found: "Sequence[Piece]", process: "Process") -> None:
+    """Compare the settings with those of an interrupted run in the folder; a plan of which nothing
+    is finished is removed.
+
+    Args:
+        run: The settings.
+        found: The inputs.
+        process: This process.
+
+    Raises:
+        ConfigError: If they differ.
+    """
+    folder = run.run_dir / FOLDER
+    check_subfolder(folder)
+    if not folder.exists() or not process.is_first:
+        return
+    lock(run.run_dir)
+    if not (folder / PLAN).exists() or not any(folder.glob("*.jsonl")):
+        shutil.rmtree(folder)
+        return
+    stored, settings = read_plan(folder), settings_of(run)
+    before = stored["settings"]
+    changed = sorted(k for k in {*settings, *before} if settings.get(k) != before.get(k))
+    if changed:
+        raise ConfigError(
+            f"run_dir={run.run_dir}: has an unfinished run with other settings "
+            f"({', '.join(map(str, changed))}); use the settings of its config.yaml to continue "
+            "it, or another folder"
+        )
+    if digest([asdict(piece) for piece in found]) != stored["found"]:
+        print(
+            f"run_dir={run.run_dir}: the inputs have changed; those of the unfinished run are "
+            "captioned, for others use another folder afterwards",
+            file=sys.stderr,
+        )
 
 
 def make_plan(
@@ -124,56 +209,25 @@ def make_plan(
         found: The inputs.
         wanted: Those to caption.
         process: This process; the first one writes a new plan and a token of this launch.
-
-    Raises:
-        ConfigError: If the folder has an unfinished run with other settings.
     """
-    from mmtx_cli.data.input_files import Piece
-
     folder = run.run_dir / FOLDER
     if process.is_first:
-        open_plan(folder, run, found, wanted)
-        (folder / LAUNCH).write_text(secrets.token_hex(8), encoding="utf-8")
+        make_subfolder(folder)
+        if not (folder / PLAN).exists():
+            write_json(
+                folder / PLAN,
+                {
+                    "settings": settings_of(run),
+                    "found": digest([asdict(piece) for piece in found]),
+                    "size": BATCHES * (run.data.eval_batch_size or run.data.batch_size),
+                    "pieces": [asdict(piece) for piece in wanted],
+                },
+            )
+        with atomic_write(folder / LAUNCH) as temporary:
+            temporary.write_text(secrets.token_hex(8), encoding="utf-8")
     process.barrier()
     stored = read_plan(folder)
-    pieces = [Piece(**piece) for piece in stored["pieces"]]
-    token = (folder / LAUNCH).read_text(encoding="utf-8")
-    return Plan(folder, pieces, int(stored["size"]), token)
-
-
-def open_plan(
-    folder: Path, run: CaptionConfig, found: "Sequence[Piece]", wanted: "Sequence[Piece]"
-) -> None:
-    """Write the plan of a new run; compare that of an interrupted one.
-
-    Args:
-        folder: Folder of the plan.
-        run: The settings.
-        found: The inputs.
-        wanted: Those to caption.
-    """
-    make_subfolder(folder)
-    settings, listed = settings_of(run), digest([asdict(piece) for piece in found])
-    if not (folder / PLAN).exists():
-        size = BATCHES * (run.data.eval_batch_size or run.data.batch_size)
-        pieces = [asdict(piece) for piece in wanted]
-        plan = {"settings": settings, "found": listed, "size": size, "pieces": pieces}
-        write_json(folder / PLAN, plan)
-        return
-    stored = read_plan(folder)
-    before = stored["settings"]
-    changed = sorted(k for k in {*settings, *before} if settings.get(k) != before.get(k))
-    if changed:
-        raise ConfigError(
-            f"run_dir={run.run_dir}: has an unfinished run with other settings "
-            f"({', '.join(changed)}); use the same settings to continue it, or another folder"
-        )
-    if listed != stored["found"]:
-        print(
-            f"run_dir={run.run_dir}: the inputs have changed; those of the unfinished run are "
-            "captioned, for others use another folder afterwards",
-            file=sys.stderr,
-        )
+    return Plan(folder, stored["pieces"], stored["size"], read_text(folder / LAUNCH, 64))
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -182,13 +236,18 @@ def read_plan(folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: If the file is not a plan.
     """
+    from mmtx_cli.data.input_files import Piece
+
     try:
-        stored = parsed_json((folder / PLAN).read_text(encoding="utf-8"))
+        stored = read_json(folder / PLAN, MAX_DOCUMENT_BYTES)
         types = {"settings": dict, "found": str, "size": int, "pieces": list}
         if not all(isinstance(stored[key], kind) for key, kind in types.items()):
-            raise ValueError
+            raise ValueError("wrong types")
+        pieces = [Piece(**piece) for piece in stored["pieces"]]
+        if stored["size"] < 1 or not all(isinstance(piece.path, str) for piece in pieces):
+            raise ValueError("wrong values")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{folder / PLAN}: not a plan of mmtx caption; use another run_dir"
         ) from error
-    return stored  # type: ignore[no-any-return]
+    return {**stored, "pieces": pieces}

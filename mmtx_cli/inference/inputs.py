@@ -81,10 +81,11 @@ def listed_files(path: Path) -> list[str]:
         DataError: if it cannot be read or names no file.
     """
     try:
-        lines = read_text(path, LARGEST_LIST).splitlines()
+        lines = read_text(path, LARGEST_LIST).removeprefix("\ufeff").split("\n")
     except (OSError, RefusedFileError) as error:
         raise DataError(f"inputs: @{path}: not a readable list of files: {error}") from error
-    found = [str(path.parent / line.strip()) for line in lines if line.strip()]
+    lines = [line.removesuffix("\r") for line in lines]
+    found = [str(path.parent / os.path.expanduser(line)) for line in lines if line]
     if not found:
         raise DataError(f"inputs: @{path}: names no file; write one path a line")
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.errors import ConfigError, DataError
-from mmtx_cli.io.atomic import atomic_write, write_json
+from mmtx_cli.io.file_errors import writing
 from mmtx_cli.io.jsonl import parsed_json
 
 LARGEST = 2**16
@@ -66,14 +66,25 @@ def foreign(place: Path, kind: str) -> str | None:
     return None if isinstance(content, dict) and "caption" in content else "has no key 'caption'"
 
 
-def write_sidecar(row: Mapping[str, Any], kind: str) -> None:
-    """Write the caption of a row beside its file; in JSON, with what is known of it."""
+def write_sidecar(row: Mapping[str, Any], kind: str, overwrite: bool) -> None:
+    """Write the caption of a row beside its file; in JSON, with what is known of it.
+
+    A caption that is there stays as it is, unless ``overwrite``; other keys of a JSON file stay.
+    """
     place = sidecar_path(row["path"], kind)
-    if kind == "json":
-        write_json(place, {key: value for key, value in row.items() if key != "path"})
+    exists = os.path.lexists(place)
+    if exists and (not overwrite or foreign(place, kind)):
         return
-    with atomic_write(place) as temporary:
-        temporary.write_text(row["caption"] + "\n", encoding="utf-8", newline="\n")
+    text = row["caption"] + "\n"
+    if kind == "json":
+        before = parsed_json(place.read_text(encoding="utf-8")) if exists else {}
+        content = before | {key: value for key, value in row.items() if key != "path"}
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # without a search for abandoned temporary files, which takes long in a large folder
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
+    with writing(place), open(temporary, "x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    os.replace(temporary, place)
 
 
 def check_template(template: str | None) -> None:
@@ -81,5 +92,5 @@ def check_template(template: str | None) -> None:
     if template is not None and template.count("{caption}") != 1:
         raise ConfigError(
             f"template={json.dumps(template, ensure_ascii=False)}: must have {{caption}} once, "
-            "e.g. template='sks, {caption}'"
+            "e.g. \"template='sks, {caption}'\""
         )

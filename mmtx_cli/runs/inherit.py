@@ -55,13 +55,35 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         elif is_change(cfg[key]) and model.get(key):
             cfg[key] = OmegaConf.merge(model[key], cfg[key])
     if not has_new_head(cfg):
-        cfg.generation = OmegaConf.merge(model.get("generation") or {}, cfg.get("generation") or {})
+        cfg.generation = inherited_generation(
+            model.get("generation") or {}, cfg.get("generation") or {}
+        )
     cfg.encoder = merged(model["encoder"], cfg.get("encoder") or {})
     chosen = cfg.get("head") or {}
     cfg.head = OmegaConf.create(chosen) if has_new_head(cfg) else merged(model["head"], chosen)
     cfg.data = cfg.get("data") or {}
     for key in DATA_KEYS:
         cfg.data.setdefault(key, preparation[key])
+
+
+BEAM_KEYS = ("num_beams", "early_stopping", "num_beam_groups", "diversity_penalty")
+OTHER_KEYS = ("do_sample", "temperature", "top_k", "top_p", "min_p", "penalty_alpha")
+
+
+def inherited_generation(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
+    """Return the stored settings, changed by the chosen ones.
+
+    If another search is chosen, the stored settings of the former one do not apply.
+    """
+    dropped: tuple[str, ...] = ()
+    if chosen.get("do_sample") or chosen.get("penalty_alpha") is not None:
+        dropped = (*BEAM_KEYS, *OTHER_KEYS)
+    elif chosen.get("num_beams") is not None:
+        dropped = OTHER_KEYS
+        if chosen["num_beams"] == 1:
+            dropped = (*BEAM_KEYS, *OTHER_KEYS)
+    kept = {key: value for key, value in stored.items() if key not in dropped}
+    return OmegaConf.create({**kept, **chosen})
 
 
 def check_sizes_unchanged(

@@ -20,6 +20,8 @@ from mmtx_cli.io.redact import redacted, redacted_text
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenizers", "pillow")
 RESULTS = ("result.json", "captions.jsonl")
+CAPTION_PLAN = Path(".captions", "plan.json")
+"""Plan of an unfinished ``mmtx caption``."""
 LOCKED: dict[str, IO[str]] = {}
 """Run folders that this process has locked."""
 
@@ -34,6 +36,8 @@ def check_not_trained(plain: Mapping[str, Any]) -> None:
             f"run_dir={run_dir}: already contains a trained model; use another folder, "
             "or resume that run with resume=true"
         )
+    if plain["command"] == "caption" and (run_dir / CAPTION_PLAN).is_file():
+        return  # it was killed while it finished
     if any((run_dir / name).is_file() for name in RESULTS):
         raise ConfigError(f"run_dir={run_dir}: already contains a result; use another folder")
 

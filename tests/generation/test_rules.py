@@ -4,10 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtx_cli.generation.beam import BeamSearch
+from mmtx_cli.generation.contrastive import ContrastiveSearch
 from mmtx_cli.generation.rowwise import Greedy
 from mmtx_cli.generation.rules import (
-    Beginning,
-    Forbidden,
     MinLength,
     NoRepeatNgram,
     RepetitionPenalty,
@@ -28,8 +27,6 @@ def peer(rule):
             return processors.NoRepeatNGramLogitsProcessor(rule.size)
         case MinLength():
             return processors.MinNewTokensLengthLogitsProcessor(0, rule.count, EOS, device="cpu")
-        case Forbidden():
-            return processors.SuppressTokensLogitsProcessor(rule.tokens.tolist(), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +36,6 @@ def peer(rule):
         RepetitionPenalty(0.6),
         *map(NoRepeatNgram, range(1, 5)),
         MinLength(4, EOS),
-        Forbidden([2, 4]),
     ],
     ids=lambda rule: f"{type(rule).__name__} {next(iter(vars(rule).values()))}",
 )
@@ -74,21 +70,21 @@ def test_no_ngram_occurs_twice(seed, n, beams):
             assert len(words) >= 3
 
 
-@given(seed=st.integers(0, 10_000), begun=st.lists(st.integers(2, VOCAB - 1), max_size=4))
-def test_texts_begin_as_they_should(seed, begun):
-    method = BeamSearch(limits(LONGEST), 3, rules=[Beginning(begun)], num_texts=3)
-    for text, _, score in generated([Table(seed, VOCAB)], method)[0][0]:
-        assert score == -torch.inf or list(text[: len(begun)]) == begun
+class Nothing:
+    """Forbids all tokens after two."""
+
+    def __call__(self, scores, tokens, length):
+        return scores.masked_fill((length >= 2)[:, None, None], -torch.inf)
 
 
 @pytest.mark.parametrize(
     "method",
     [
-        lambda rules: Greedy(limits(LONGEST), 1.0, rules=rules),
+        lambda rules: Greedy(limits(LONGEST), rules=rules),
         lambda rules: BeamSearch(limits(LONGEST), 2, rules=rules),
+        lambda rules: ContrastiveSearch(limits(LONGEST), 0.5, rules=rules),
     ],
 )
 def test_where_nothing_is_allowed_there_is_no_score(method):
-    rules = [Beginning([2, 3]), Forbidden([3])]
-    (((_, _, score),),), _ = generated([Table(0, VOCAB)], method(rules))
+    (((_, _, score),),), _ = generated([Table(0, VOCAB, eos_bias=-9.0)], method([Nothing()]))
     assert score == -torch.inf

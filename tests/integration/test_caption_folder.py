@@ -107,7 +107,7 @@ def test_other_settings_do_not_continue_a_run(place, photos, captioner):
     assert status == -signal.SIGKILL
     done = mmtx(*args, "generation.num_beams=1", "seed=5", cwd=place)
     assert done.returncode == 2
-    mentions(done.stderr, f"run_dir={run}", "generation, seed", "another folder")
+    mentions(done.stderr, f"run_dir={run}", "generation.num_beams, seed", "another folder")
     extra = photos / "new.png"
     shutil.copy(next(photos.rglob("0*.jpg")), extra)
     done = mmtx(*args, cwd=place)
@@ -136,7 +136,8 @@ def test_captions_beside_the_files(place, photos, captioner):
     args = arguments(photos, captioner, photos.parent / "three", "sidecar=txt")
     done = mmtx(*args, cwd=place)
     assert done.returncode == 0
-    mentions(done.stdout, "all 21 inputs have a caption")
+    mentions(done.stderr, "all 21 inputs have a caption")
+    assert not done.stdout
     assert len(captions(succeeded(mmtx(*args, "overwrite=true", cwd=place)))) == 21
 
 
@@ -198,3 +199,61 @@ def test_settings_that_do_not_fit(place, photos, captioner):
     mentions(refused(*args, "template=sks", cwd=place), 'template="sks"', "{caption}")
     mentions(refused(*args, "sidecar=csv", cwd=place), "sidecar: ", "'csv'", "txt, json")
     mentions(refused(*args, "sidecar=txt", "segment_seconds=2", cwd=place), "sidecar: ")
+
+
+def test_a_running_command_is_not_disturbed(place, photos, captioner):
+    run = photos.parent / "run"
+    args = arguments(photos, captioner, run)
+    messages = []
+
+    def ready():
+        if (run / ".captions" / "plan.json").exists():
+            messages.append(mmtx(*args, cwd=place).stderr)
+        return bool(messages)
+
+    assert kill(args, place, ready) in (0, -signal.SIGKILL)
+    assert "in use by another run" in messages[0] or "already contains a result" in messages[0]
+
+
+def test_names_that_are_not_utf8(place, photos, captioner):
+    name = os.fsencode(photos) + b"/caf\xe9.jpg"
+    with open(name, "wb") as file:
+        file.write(next(photos.rglob("0*.jpg")).read_bytes())
+    rows = captions(
+        succeeded(mmtx(*arguments(photos, captioner, photos.parent / "run"), cwd=place))
+    )
+    assert os.fsencode(rows[-1]["path"]) == name
+    assert "caption" in rows[-1]
+
+
+def test_keys_of_others_in_a_json_file_stay(place, photos, captioner):
+    beside = next(photos.rglob("0*.jpg")).with_suffix(".json")
+    beside.write_text('{"caption": "old", "url": "x"}')
+    args = arguments(photos, captioner, photos.parent / "a", "sidecar=json")
+    assert len(captions(succeeded(mmtx(*args, cwd=place)))) == 21
+    assert json.loads(beside.read_text()) == {"caption": "old", "url": "x"}
+    args = arguments(photos, captioner, photos.parent / "b", "sidecar=json", "overwrite=true")
+    assert len(captions(succeeded(mmtx(*args, cwd=place)))) == 22
+    found = json.loads(beside.read_text())
+    assert found["url"] == "x"
+    assert found["caption"] != "old"
+
+
+@pytest.mark.parametrize("what", ["link", "parts", "plan"])
+def test_a_folder_of_someone_else(place, photos, captioner, what):
+    run, target = photos.parent / "run", photos.parent / "target"
+    (run / ".captions").mkdir(parents=True)
+    target.write_text("mine")
+    args = arguments(photos, captioner, run)
+    if what == "link":
+        (run / ".captions" / "launch").symlink_to(target)
+        assert len(captions(succeeded(mmtx(*args, cwd=place)))) == 22
+    elif what == "parts":
+        (run / ".captions" / "000000.jsonl").write_text('{"path": "x", "caption": "evil"}\n')
+        rows = captions(succeeded(mmtx(*args, cwd=place)))
+        assert not any(row.get("caption") == "evil" for row in rows)
+    else:
+        (run / ".captions" / "000000.jsonl").write_text("")
+        (run / ".captions" / "plan.json").write_text('{"size": 0, "pieces": [1]}')
+        mentions(refused(*args, cwd=place), "plan.json", "not a plan")
+    assert target.read_text() == "mine"

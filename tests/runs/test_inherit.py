@@ -7,7 +7,7 @@ from torch import nn
 
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.model.initialize import load_initial
-from mmtx_cli.runs.inherit import has_weights, inherit
+from mmtx_cli.runs.inherit import has_weights, inherit, inherited_generation
 from tests.messages import mentions, raises
 
 STORED = {
@@ -60,7 +60,7 @@ def test_single_keys_change_what_is_taken_over():
     assert cfg["encoder"]["text"] == {"_target_": "transformer"}
     assert cfg["fusion"] == {"_target_": "concat", "dim": 16, "depth": 1}
     assert cfg["head"] == {"captioning": {"_target_": "captioning", "max_length": 9, "weight": 2}}
-    assert cfg["generation"] == {"num_beams": 1, "do_sample": False}
+    assert cfg["generation"] == {"num_beams": 1}
     assert (cfg["dim"], cfg["data"]["text"]) == (16, None)
 
 
@@ -149,3 +149,18 @@ def test_weights_may_stand_in_an_encoder_within():
     assert has_weights({"image": {"weights": "default"}})
     assert not has_weights({"weights": None, "image": {"depth": 3}})
     assert not has_weights(None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "chosen", "expected"),
+    [
+        ({"num_beams": 5, "length_penalty": 0.6}, {}, {"num_beams": 5, "length_penalty": 0.6}),
+        ({"num_beams": 5}, {"do_sample": True, "top_p": 0.9}, {"do_sample": True, "top_p": 0.9}),
+        ({"num_beams": 5}, {"penalty_alpha": 0.6}, {"penalty_alpha": 0.6}),
+        ({"num_beams": 5, "early_stopping": True}, {"num_beams": 1}, {"num_beams": 1}),
+        ({"do_sample": True, "top_k": 5, "seed": 1}, {"num_beams": 2}, {"num_beams": 2, "seed": 1}),
+        ({"num_beams": 5}, {"min_new_tokens": 2}, {"num_beams": 5, "min_new_tokens": 2}),
+    ],
+)
+def test_another_search_replaces_the_settings_of_the_stored_one(stored, chosen, expected):
+    assert OmegaConf.to_container(inherited_generation(stored, chosen)) == expected

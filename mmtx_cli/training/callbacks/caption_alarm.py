@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.distributed.lightning import pl
-from mmtx_cli.metric.degeneracy import Degeneracy, degeneracy
+from mmtx_cli.training.degeneracy import Degeneracy, degeneracy
 from mmtx_cli.types import IGNORE_INDEX, Batch
 
 SAMPLES = 32
@@ -55,7 +55,7 @@ class CaptionAlarm(pl.Callback):
         for name, head in pl_module.model.head.items():
             pairs = self.found.setdefault(name, [])
             target = batch.targets.get("captions")
-            if len(pairs) >= SAMPLES or target is None or not hasattr(head, "generation"):
+            if len(pairs) >= SAMPLES or target is None or not writes_captions(head):
                 continue
             pairs += greedy(
                 pl_module.model, name, batch, target.view(len(batch), -1, target.shape[-1])[:, 0]
@@ -83,6 +83,13 @@ class CaptionAlarm(pl.Callback):
         if step * 2 < self.steps and figures.distinct * 2 > self.best:
             return None
         return figures.fault()
+
+
+def writes_captions(head: Any) -> bool:
+    """Return True if a head is trained to generate captions, and not only to predict words."""
+    if not hasattr(head, "generation") or "captions" not in head.targets:
+        return False
+    return getattr(head.decoder, "objective", "text") == "text"
 
 
 def greedy(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.metric.degeneracy import degeneracy
+from mmtx_cli.training.degeneracy import degeneracy
 
 TEXTS = st.lists(st.lists(st.integers(0, 5), max_size=8), min_size=1, max_size=20)
 
