@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isclose
 from statistics import fmean, stdev
 
 import numpy as np
@@ -13,8 +14,8 @@ from mmtx_cli.metric.significance import Difference, holm, paired_bootstrap
 class Compared:
     """One group: its metric over the runs, and its difference from the baseline.
 
-    ``difference`` is None for the baseline itself, and if the metric has no per-sample values;
-    ``p`` is adjusted for the number of groups.
+    ``difference`` is None for the baseline itself, and if the metric is not the mean of per-sample
+    values, such as BLEU of a whole split; ``p`` is adjusted for the number of groups.
     """
 
     name: str
@@ -48,6 +49,8 @@ def compare(
         name: np.array([[run[i] for i in ids] for run in runs]) for name, runs in samples.items()
     }
     others = [name for name in figures if name != baseline and ids]
+    if not all(map(are_means, figures.values(), samples.values())):
+        others = []
     differences = {
         name: paired_bootstrap(tables[name], tables[baseline], resamples, seed=seed)
         for name in others
@@ -64,3 +67,12 @@ def compare(
         )
         for name, runs in figures.items()
     ]
+
+
+def are_means(figures: Sequence[float], samples: Sequence[Mapping[str, float]]) -> bool:
+    """Return whether the metric of each run is the mean of its values by sample."""
+    return all(
+        isclose(figure, fmean(run.values()), rel_tol=1e-6, abs_tol=1e-9)
+        for figure, run in zip(figures, samples, strict=False)
+        if run
+    )

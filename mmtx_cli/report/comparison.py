@@ -23,7 +23,8 @@ BARS = "Bars: ± one standard deviation over the runs of a group."
 NOTE = (
     "± sd: standard deviation over the runs of a group. Difference: mean over the runs minus that "
     "of the baseline, with a 95 % bootstrap interval over samples and runs; p: two-sided, "
-    "adjusted by Holm's procedure for the number of groups."
+    "adjusted by Holm's procedure for the number of groups. Both are missing for a metric that is "
+    "not a mean over samples, such as BLEU."
 )
 
 

@@ -31,8 +31,18 @@ def test_groups_against_a_baseline():
 
 def test_only_samples_that_all_have_are_compared():
     samples = {"a": [{"x": 1.0, "y": 0.0, "only": 9.0}], "b": [{"y": 1.0, "x": 1.0}]}
-    _, b = compare({"a": [0.5], "b": [1.0]}, samples, "a", 100)
+    _, b = compare({"a": [10 / 3], "b": [1.0]}, samples, "a", 100)
     assert b.difference.mean == 0.5
+
+
+def test_a_metric_of_the_whole_split_has_no_difference_by_sample():
+    """BLEU of a split is not the mean of the BLEU of its captions."""
+    samples = {"a": [{"x": 1.0, "y": 0.0}], "b": [{"x": 0.4, "y": 0.4}]}
+    found = compare({"a": [0.3], "b": [0.4]}, samples, "a", 100)
+    assert [(row.mean, row.difference, row.p) for row in found] == [
+        (0.3, None, None),
+        (0.4, None, None),
+    ]
 
 
 def test_a_metric_that_no_sample_has():
