@@ -191,13 +191,10 @@ class TrainerSettings:
 
 @dataclass
 class GenerationSettings:
-    """``generation``: how captions and answers are generated; the keys are those of transformers.
-
-    Beam search by default; greedy with ``num_beams=1``.
-    """
+    """``generation``: how captions and answers are generated, with the keys of transformers."""
 
     num_beams: int | None = None
-    """Beams per input (default: 3, or as many as num_return_sequences)."""
+    """Beams per input (default: 3, or as many as num_return_sequences); 1 is greedy."""
     length_penalty: float = 1.0
     """Exponent of the length by which the log-probability of a text is divided."""
     early_stopping: bool = False
@@ -216,7 +213,8 @@ class GenerationSettings:
     min_p: float | None = None
     """Draw from tokens of at least this fraction of the largest probability."""
     penalty_alpha: float | None = None
-    """Contrastive search (Su et al. 2022): weight of the similarity to the text so far, e.g. 0.6"""
+    """Contrastive search (Su et al. 2022): weight of the similarity to the text so far,
+    e.g. 0.6."""
     repetition_penalty: float = 1.0
     """Above 1, tokens that the text already has become less probable (Keskar et al. 2019)."""
     no_repeat_ngram_size: int = 0

@@ -53,7 +53,7 @@ EXAMPLES = {
 }
 WITH_CKPT = """
 The components of the model and their keys are loaded from ckpt=. To change a key for this run,
-set it, e.g. decoder.depth=3; `mmtx finetune head=captioning --help` lists the keys of
+set it, e.g. decoder.dtype=float32; `mmtx finetune head=captioning --help` lists the keys of
 head=captioning."""
 
 

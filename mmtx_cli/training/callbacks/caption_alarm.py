@@ -13,6 +13,8 @@ from mmtx_cli.types import IGNORE_INDEX, Batch
 
 SAMPLES = 32
 """Validation samples that are captioned greedily at each validation, at least."""
+TOKENS = 24
+"""Length at which these captions are cut: an untrained model does not end them."""
 LOCAL = (pl.strategies.SingleDeviceStrategy, pl.strategies.DDPStrategy)
 """Strategies in which a process has the whole model."""
 
@@ -105,7 +107,7 @@ def greedy(
     """
     head = model.head[name]
     settings = head.generation
-    head.generation = GenerationSettings(num_beams=1)
+    head.generation = GenerationSettings(num_beams=1, max_new_tokens=TOKENS)
     try:
         tokens = model.predict(replace(batch, targets={}), [name])[name]["tokens"][:, 0]
     finally:
