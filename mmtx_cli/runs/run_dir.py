@@ -36,7 +36,7 @@ def check_not_trained(plain: Mapping[str, Any]) -> None:
             f"run_dir={run_dir}: already contains a trained model; use another folder, "
             "or resume that run with resume=true"
         )
-    if plain["command"] == "caption" and (run_dir / CAPTION_PLAN).is_file():
+    if plain.get("command") == "caption" and (run_dir / CAPTION_PLAN).is_file():
         return  # it was killed while it finished
     if any((run_dir / name).is_file() for name in RESULTS):
         raise ConfigError(f"run_dir={run_dir}: already contains a result; use another folder")
