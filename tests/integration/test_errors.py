@@ -62,17 +62,17 @@ def changed(model, edit):
 def test_every_fault_of_a_configuration_is_reported(tmp_path):
     args = ["data.batchsize=3", "trainer.max_epoch=3", "optimizer.lrr=1", "data.limit_samples=abc"]
     args += ["encoder/image=vit", "encoder.image.dept=3", "head=captioning"]
-    err = refused("finetune", *args, "head.captioning.num_beam=3", "dim=abc", cwd=tmp_path)
+    err = refused("finetune", *args, "generation.num_beam=3", "dim=abc", cwd=tmp_path)
     faults_mention(
         err.splitlines(),
         ("mmtx finetune: 9 ",),
         ("  dim: ", "'abc'", "int | None"),
         ("  encoder.image.dept: ", "'depth'"),
-        ("  head.captioning.num_beam: ", "'num_beams'"),
         ("  data.batchsize: ", "'batch_size'"),
         ("  data.limit_samples: ", "'abc'", "int | None"),
         ("  optimizer.lrr: ", "'lr'"),
         ("  trainer.max_epoch: ", "'max_epochs'"),
+        ("  generation.num_beam: ", "'num_beams'"),
         ("  fusion: ", "fusion=concat"),
         ("  data.path: ", "data.path=MANIFEST.jsonl", "data=scenes"),
     )
