@@ -185,6 +185,7 @@ def stopped(
     limit = time.monotonic() + 240
     while not ready() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)
-    os.killpg(process.pid, number) if group else process.send_signal(number)
+    if process.poll() is None:
+        os.killpg(process.pid, number) if group else process.send_signal(number)
     out, err = process.communicate(timeout=120)
     return Done(process.args, process.returncode, out, err)

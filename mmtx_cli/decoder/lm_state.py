@@ -93,7 +93,7 @@ class LanguageModelState(DecoderState):
             layer.move(first, self.new + 1)
 
     def inputs(self, position: int) -> dict[str, Tensor]:
-        """Return where the next token stands, and what it attends to, as arguments of the model."""
+        """Return position and attention mask of the next token, as arguments of the model."""
         begin = self.begin.repeat_interleave(self.beams)
         place = (self.length + position - begin - 1).clamp(min=0)
         found = {"position_ids": place[:, None]}

@@ -17,23 +17,6 @@ from mmtx_cli.generation.texts import Texts
 
 
 @runtime_checkable
-class Cache(Protocol):
-    """What a decoder keeps between two steps: a row per text of every input."""
-
-    can_replace: bool
-    """Whether ``replace`` is supported."""
-
-    def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
-        """Let row i continue the first ``length`` tokens of row ``rows[i]``."""
-
-    def keep(self, inputs: Int[Tensor, " m"], beams: int) -> None:
-        """Keep only the rows of the given inputs."""
-
-    def replace(self, inputs: Int[Tensor, " m"], other: Any, position: int) -> bool:
-        """Replace inputs by those of a state that has just been started; False if it cannot."""
-
-
-@runtime_checkable
 class Stepper(Protocol):
     """What generates one token at a time: a decoder."""
 

@@ -29,7 +29,7 @@ class Rows:
 
 
 @dataclass
-class Texts(Rows):
+class Texts:
     """Generated texts, the best one first, padded with the end token."""
 
     tokens: Int[Tensor, "b m t"]

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.config.schema import GenerationSettings
-from mmtx_cli.errors import ConfigError
 from mmtx_cli.generation.make import num_beams
 from mmtx_cli.generation.texts import Limits, Texts, gather_rows
 from mmtx_cli.hub.huggingface import quiet_logging
@@ -26,13 +25,7 @@ def generation_settings(model: Any, own: GenerationSettings, limits: Limits) -> 
         model: The model.
         own: The settings.
         limits: Of the texts.
-
-    Raises:
-        ConfigError: If a setting is not supported.
     """
-    if own.penalty_alpha is not None or own.num_beam_groups > 1:
-        key = "num_beam_groups" if own.penalty_alpha is None else "penalty_alpha"
-        raise ConfigError(f"generation.{key}: not supported for published models; remove it")
     stop = model.generation_config.eos_token_id
     ends = {limits.eos, *(stop if isinstance(stop, list) else [] if stop is None else [stop])}
     found = (getattr(model.config, name, None) for name in PLACEHOLDERS)

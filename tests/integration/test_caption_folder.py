@@ -5,15 +5,13 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from mmtx_cli.inference.sidecar import LARGEST
-from tests.command_line import environment, mmtx, refused, succeeded
+from tests.command_line import mmtx, refused, stopped, succeeded
 from tests.messages import mentions
 
 from .fixtures import AWKWARD_NAME
@@ -42,20 +40,8 @@ def captions(run):
 
 
 def kill(args, place, ready):
-    """Start a command and kill it at once when ``ready``; its exit status."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mmtx_cli", *args],
-        cwd=place,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    while process.poll() is None and not ready():
-        time.sleep(0.002)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    return process.wait()
+    """Kill a command and all that it started at once when ``ready``; its exit status."""
+    return stopped(args, place, signal.SIGKILL, ready, group=True).returncode
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
