@@ -11,6 +11,7 @@ from mmtx_cli.config.conf_tree import choices, shipped
 from mmtx_cli.config.introspect import class_constant
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.decoder.base import Decoder
+from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.texts import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.model.build import build_decoder
@@ -125,11 +126,13 @@ def generated(
     contexts: Sequence[Context],
     limits: Limits,
     capacity: int | None = None,
+    constraint: Constraint | None = None,
     **settings: Any,
 ) -> tuple[Tensor, Tensor]:
     """The best text of every input, and its score."""
     source = [(context, torch.arange(len(context))) for context in contexts]
-    parts = list(decoder.generate(source, GenerationSettings(**settings), limits, capacity))
+    own = GenerationSettings(**settings)
+    parts = list(decoder.generate(source, own, limits, capacity, constraint))
     order = torch.cat([numbers for numbers, _ in parts]).argsort()
     tokens = torch.cat([texts.tokens[:, 0] for _, texts in parts])[order]
     return tokens, torch.cat([texts.scores[:, 0] for _, texts in parts])[order]

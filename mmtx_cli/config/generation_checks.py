@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmtx_cli.config.cross_checks import class_attribute
+from mmtx_cli.config.text_constraint_checks import text_constraint_faults
 
 SAMPLING = ("temperature", "top_p", "min_p")
 
@@ -19,6 +20,7 @@ def generation_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             if own.get(key, default) != default:
                 yield f"generation.{key}: not supported for published models; remove it"
     yield from beam_faults(own)
+    yield from text_constraint_faults(own)
     most, least = own.get("max_new_tokens"), own.get("min_new_tokens")
     longest = number(cfg.get("max_length"))
     if number(most) and longest and most > longest - 1:

@@ -227,6 +227,16 @@ class GenerationSettings:
     """Number of texts per input; the best one is the caption, the others are alternatives."""
     token_scores: bool = False
     """Add the probability of each word to the output."""
+    include: list[str] = field(default_factory=list)
+    """Words and phrases that each text contains as whole words, in any case."""
+    exclude: list[str] = field(default_factory=list)
+    """Words and phrases that no text contains."""
+    choices: list[str] = field(default_factory=list)
+    """Each text is one of these; @FILE reads them from a file, one per line."""
+    regex: str | None = None
+    """Regular expression that each whole text matches (syntax of Rust's regex)."""
+    prefix: str | None = None
+    """Words that each text begins with."""
 
 
 @dataclass

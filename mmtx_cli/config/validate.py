@@ -266,7 +266,8 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
                 OmegaConf.merge(OmegaConf.structured(settings), {key: value})
             except OmegaConfBaseException:
                 kind = inspect.formatannotation(get_type_hints(settings)[key])
-                yield f"{path}.{key}: {value!r} is not of type {kind}"
+                remedy = f"; write {path}.{key}='[{value}]'" if kind == "list[str]" else ""
+                yield f"{path}.{key}: {value!r} is not of type {kind}{remedy}"
 
 
 def subsections(settings: type) -> dict[str, type]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.make import make_method
 from mmtx_cli.generation.search import search
 from mmtx_cli.generation.texts import Limits, Texts
@@ -126,6 +127,7 @@ class Decoder(nn.Module, ABC):
         settings: GenerationSettings,
         limits: Limits,
         capacity: int | None = None,
+        constraint: Constraint | None = None,
     ) -> Iterator[tuple[Tensor, Texts]]:
         """Yield the numbers of inputs that are finished and their texts, in any order.
 
@@ -134,8 +136,9 @@ class Decoder(nn.Module, ABC):
             settings: How texts are generated.
             limits: Begin and end token, and the maximum length.
             capacity: Largest number of inputs at a time; None: those that come together.
+            constraint: What the texts must satisfy.
         """
-        yield from search(self, source, make_method(settings, limits), capacity)
+        yield from search(self, source, make_method(settings, limits, constraint), capacity)
 
     def output_weight(self) -> Float[Tensor, "v d"] | None:
         """Return W if the logits are W h, so that the loss needs not store them; else None."""

@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.generation.constraint.tracker import Tracker
 from mmtx_cli.generation.method import Method
-from mmtx_cli.generation.rules import Rule, apply
+from mmtx_cli.generation.rules import Rule
 from mmtx_cli.generation.texts import Limits, Open
 
 
@@ -51,8 +52,9 @@ class ContrastiveSearch(Method):
         top_k: int = 4,
         length_penalty: float = 1.0,
         rules: Sequence[Rule] = (),
+        tracker: Tracker | None = None,
     ) -> None:
-        super().__init__(limits, length_penalty, rules=rules)
+        super().__init__(limits, length_penalty, rules=rules, tracker=tracker)
         self.penalty_alpha, self.rows = penalty_alpha, top_k
 
     @property
@@ -84,7 +86,7 @@ class ContrastiveSearch(Method):
         now.past[index, now.steps.clamp(max=self.steps - 1)] = state[index, chosen[:, 0]]
         now.steps += ~now.done
         logits = logits[index[:, None], chosen].float()
-        scores = apply(self.rules, logits, now.tokens[:, :1], now.length)[:, 0]
+        scores = self.single_ruled(logits, now.tokens[:, :1], now.length)[:, 0]
         best, now.last = scores.topk(min(self.rows, scores.shape[1]), dim=1)
         spare = self.rows - best.shape[1]  # more candidates than words
         best, now.last = F.pad(best, (0, spare), value=-torch.inf), F.pad(now.last, (0, spare))

@@ -4,37 +4,55 @@ from dataclasses import replace
 
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.generation.beam import BeamSearch
+from mmtx_cli.generation.constraint.constraint import Constraint
+from mmtx_cli.generation.constraint.tracker import Tracker
 from mmtx_cli.generation.contrastive import ContrastiveSearch
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rowwise import Greedy, Sampling
-from mmtx_cli.generation.rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
+from mmtx_cli.generation.rules import BadWords, MinLength, NoRepeatNgram, RepetitionPenalty, Rule
 from mmtx_cli.generation.texts import Limits
 
-DEFAULT_BEAMS = 3
+DEFAULT_BEAMS, MOST_BEAMS = 3, 16
 CANDIDATES = 4
 
 
-def num_beams(settings: GenerationSettings) -> int:
-    """Return the number of beams; 1 for methods without beams."""
+def num_beams(settings: GenerationSettings, constraint: Constraint | None = None) -> int:
+    """Return the number of beams; 1 for methods without beams.
+
+    Required words need more, since beams that lack different numbers of tokens share them.
+    """
     if settings.do_sample or settings.penalty_alpha is not None:
         return 1
-    return settings.num_beams or max(DEFAULT_BEAMS, settings.num_return_sequences)
+    default = DEFAULT_BEAMS
+    if constraint is not None and constraint.seeks:
+        default = max(default, min(2 * constraint.shortest, MOST_BEAMS))
+    return settings.num_beams or max(default, settings.num_return_sequences)
 
 
-def make_method(settings: GenerationSettings, limits: Limits) -> Method:
+def make_method(
+    settings: GenerationSettings, limits: Limits, constraint: Constraint | None = None
+) -> Method:
     """Return the search method.
 
     Args:
         settings: The settings.
         limits: Of the texts of the model.
+        constraint: What the texts must satisfy.
+
+    Raises:
+        ConfigError: If no text of at most the maximum length satisfies the constraint.
     """
-    if settings.max_new_tokens is not None:
-        limits = replace(limits, max_length=min(limits.max_length, settings.max_new_tokens + 1))
+    limits = limited(settings, limits)
     rules = make_rules(settings, limits)
+    if constraint is not None and constraint.avoided:
+        rules.append(BadWords(constraint.avoided))
+    tracker = make_tracker(constraint, limits)
     penalty, texts = settings.length_penalty, settings.num_return_sequences
     if settings.penalty_alpha is not None:
         candidates = settings.top_k or CANDIDATES
-        return ContrastiveSearch(limits, settings.penalty_alpha, candidates, penalty, rules)
+        return ContrastiveSearch(
+            limits, settings.penalty_alpha, candidates, penalty, rules, tracker
+        )
     if settings.do_sample:
         return Sampling(
             limits,
@@ -45,10 +63,11 @@ def make_method(settings: GenerationSettings, limits: Limits) -> Method:
             settings.top_p,
             settings.min_p,
             rules,
+            tracker,
         )
-    beams = num_beams(settings)
+    beams = num_beams(settings, constraint)
     if beams == 1:
-        return Greedy(limits, penalty, rules=rules)
+        return Greedy(limits, penalty, rules=rules, tracker=tracker)
     return BeamSearch(
         limits,
         beams,
@@ -58,7 +77,22 @@ def make_method(settings: GenerationSettings, limits: Limits) -> Method:
         settings.diversity_penalty,
         texts,
         rules,
+        tracker,
     )
+
+
+def make_tracker(constraint: Constraint | None, limits: Limits) -> Tracker | None:
+    """Return what follows texts of limited length through a constraint, if there is one."""
+    if constraint is None:
+        return None
+    return Tracker(constraint, limits.eos, limits.max_length - 1)
+
+
+def limited(settings: GenerationSettings, limits: Limits) -> Limits:
+    """Return the limits of texts with the settings."""
+    if settings.max_new_tokens is None:
+        return limits
+    return replace(limits, max_length=min(limits.max_length, settings.max_new_tokens + 1))
 
 
 def make_rules(settings: GenerationSettings, limits: Limits) -> list[Rule]:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mmtx_cli.generation.constraint.tracker import FORBIDDEN, Allowed, Tracker, restricted
 from mmtx_cli.generation.rules import Rule, apply
 from mmtx_cli.generation.texts import Limits, Open, Texts, gather_rows
 
@@ -26,16 +27,18 @@ class Method(ABC):
         length_penalty: float = 1.0,
         num_texts: int = 1,
         rules: Sequence[Rule] = (),
+        tracker: Tracker | None = None,
     ) -> None:
         """A text's score is its log-probability divided by length ** ``length_penalty``.
 
         The length includes EOS but not BOS. ``num_texts`` is the number of returned texts.
-        ``rules`` change the scores of the next tokens.
+        ``rules`` change the scores of the next tokens; ``tracker`` follows a constraint.
         """
         self.limits = limits
         self.length_penalty = length_penalty
         self.num_texts = num_texts
         self.rules = rules
+        self.tracker = tracker
 
     @property
     def steps(self) -> int:
@@ -64,9 +67,49 @@ class Method(ABC):
             hidden: The states that the logits are computed from.
         """
 
-    def ruled(self, scores: Float[Tensor, "b k v"], now: Open) -> Float[Tensor, "b k v"]:
-        """Return the scores of the next tokens, changed by the rules."""
-        return apply(self.rules, scores, now.tokens, now.length)
+    def ruled(
+        self,
+        own: Float[Tensor, "b k v"],
+        tokens: Int[Tensor, "b k t"],
+        length: Int[Tensor, " b"],
+    ) -> tuple[Float[Tensor, "b k v"], Allowed | None]:
+        """Return the scores of the next tokens, changed by the rules and the constraint, and what
+        the constraint allows.
+
+        Args:
+            own: The scores of the model.
+            tokens: Of the texts so far.
+            length: Number of tokens.
+        """
+        scores = apply(self.rules, own, tokens, length)
+        if self.tracker is None:
+            return scores, None
+        allowed = self.tracker.allowed(tokens, length, scores.shape[2])
+        return restricted(scores, own, allowed), allowed
+
+    def single_ruled(
+        self,
+        own: Float[Tensor, "b k v"],
+        tokens: Int[Tensor, "b k t"],
+        length: Int[Tensor, " b"],
+    ) -> Float[Tensor, "b k v"]:
+        """Return the scores of the next tokens for a search that follows each text alone.
+
+        If a text that lacks a required word would end here, only tokens that bring it closer to
+        one are left. Without that, it would go on arbitrarily up to the maximum length.
+
+        Args:
+            own: The scores of the model.
+            tokens: Of the texts so far.
+            length: Number of tokens.
+        """
+        scores, allowed = self.ruled(own, tokens, length)
+        if allowed is None or self.tracker is None or not self.tracker.seeks:
+            return scores
+        eos = self.limits.eos
+        lacks = (allowed.before > 0) & (allowed.behind[..., eos] == FORBIDDEN)
+        urgent = (lacks & (own.argmax(dim=2) == eos))[..., None]
+        return scores.masked_fill(urgent & ~allowed.closer(eos), -torch.inf)
 
     def norm(self, now: Open) -> Float[Tensor, "b 1"]:
         """Return the divisor of the scores of texts that end with their present tokens."""

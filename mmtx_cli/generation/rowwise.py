@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mmtx_cli.counter_rng import uniform
+from mmtx_cli.generation.constraint.tracker import Tracker
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rules import Rule
 from mmtx_cli.generation.texts import Limits, Open
@@ -38,7 +39,7 @@ class RowWise(Method):
     ) -> None:
         """Append a token to every open text."""
         logits = logits.float()
-        scores = self.ruled(logits, now)
+        scores = self.single_ruled(logits, now.tokens, now.length)
         token = self.choose(scores, now)[..., None]
         log_prob = logits.gather(2, token) - logits.logsumexp(dim=2, keepdim=True)
         # where all tokens are forbidden, the text has no score
@@ -96,8 +97,9 @@ class Sampling(RowWise):
         top_p: float | None = None,
         min_p: float | None = None,
         rules: Sequence[Rule] = (),
+        tracker: Tracker | None = None,
     ) -> None:
-        super().__init__(limits, length_penalty, num_texts, rules)
+        super().__init__(limits, length_penalty, num_texts, rules, tracker)
         self.rows = num_texts
         self.temperature, self.top_k, self.top_p, self.min_p = temperature, top_k, top_p, min_p
 

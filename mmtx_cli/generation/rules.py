@@ -87,6 +87,29 @@ class NoRepeatNgram:
         return scores.masked_fill(occurs(windows[..., -1], same, scores.shape[2]), -torch.inf)
 
 
+class BadWords:
+    """Forbids sequences of tokens.
+
+    A constraint that excludes a word still allows longer words that begin with it. Without this
+    rule, a model that has begun the word would complete it to one that does not exist.
+    """
+
+    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
+        self.sequences = [tuple(sequence) for sequence in sequences]
+
+    def __call__(self, scores: Tensor, tokens: Tensor, length: Tensor) -> Tensor:
+        """Forbid the last token of a sequence where the text ends with the others."""
+        for *begun, last in self.sequences:
+            n = len(begun)
+            place = length[:, None] - n + torch.arange(n, device=length.device)
+            found = tokens.gather(
+                2, place.clamp(min=0)[:, None].expand(*tokens.shape[:2], n)
+            ) == torch.tensor(begun, dtype=tokens.dtype, device=tokens.device)
+            there = found.all(dim=2) & (length >= n)[:, None]
+            scores[..., last] = scores[..., last].masked_fill(there, -torch.inf)
+        return scores
+
+
 class MinLength:
     """Forbids the end of texts that have fewer than a number of tokens."""
 

@@ -13,6 +13,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import answer_metrics
 from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean
+from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.texts import Limits, Texts
 from mmtx_cli.generation.words import word_probabilities
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
@@ -42,6 +43,8 @@ class CaptioningHead(Head):
     traits: ClassVar[HeadTraits] = HeadTraits(predicts=True, late_fusion=False)
     generation = GenerationSettings()
     """How texts are generated: the section ``generation``, set by the model builder."""
+    constraint: Constraint | None = None
+    """The constraints of these settings for the model's vocabulary (``model/constrain.py``)."""
 
     def __init__(
         self,
@@ -133,7 +136,9 @@ class CaptioningHead(Head):
     def generate(self, source: Iterable[tuple[Context, Tensor]]) -> Iterator[tuple[Tensor, Texts]]:
         """Yield the numbers of finished inputs and their texts (``Decoder.generate``)."""
         limits = Limits(self.bos_id, self.eos_id, self.max_length)
-        yield from self.decoder.generate(source, self.generation, limits)
+        yield from self.decoder.generate(
+            source, self.generation, limits, constraint=self.constraint
+        )
 
     @staticmethod
     def outputs(texts: Texts) -> list[dict[str, Tensor]]:
@@ -174,6 +179,11 @@ class CaptioningHead(Head):
                 found, tokens, output["log_prob"].tolist(), strict=True
             ):
                 row["words"] = word_probabilities(text, log_probs, eos, tokenizer)
+        if self.constraint is not None:
+            for row in found:
+                if unmet := self.constraint.unmet(row[key]):
+                    row["unmet"] = unmet
+                row[key] = self.constraint.spelling.get(row[key], row[key])
         row, *others = found
         alternatives = [other for other in others if math.isfinite(other["score"])]
         return row | ({"alternatives": alternatives} if len(found) > 1 else {})

@@ -15,6 +15,7 @@ from mmtx_cli.config.schema import SECTIONS, DataSettings
 from mmtx_cli.config.validate import check
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.check import check_all
+from mmtx_cli.runs.choices import read_choices
 from mmtx_cli.runs.inherit import has_new_head, has_weights, inherit, is_change
 from mmtx_cli.runs.precomputed_features import feature_widths
 from mmtx_cli.runs.resume import resume_config
@@ -69,6 +70,7 @@ def resolve_config(
     for key, value in DEFAULTS.items():
         # a resumed run may be older than the key
         cfg[key] = value if key not in cfg.keys() or cfg[key] is None else cfg[key]  # noqa: SIM118
+    read_choices(cfg)
     check_all(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     return frozen_config(kind, cfg, stored, fresh=frozenset(fresh))
 
@@ -90,6 +92,7 @@ def checked_config(kind: type[AnyConfig], cfg: DictConfig, stored: Mapping[str, 
     Raises:
         ConfigError: naming all errors of the configuration.
     """
+    read_choices(cfg)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     return frozen_config(kind, cfg, stored)
 

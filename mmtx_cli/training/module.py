@@ -110,6 +110,7 @@ class TrainingModule(pl.LightningModule):
         self.seed = seed
         self.accumulate = accumulate
         self.model = build_model(config, trusted)
+        constrain(self.model, config.get("tokenizer"))
         for prefix in freeze:
             try:
                 frozen = self.model.get_submodule(prefix)

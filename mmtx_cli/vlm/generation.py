@@ -8,15 +8,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.config.schema import GenerationSettings
-from mmtx_cli.generation.make import num_beams
+from mmtx_cli.generation.constraint.constraint import Constraint
+from mmtx_cli.generation.constraint.tracker import Tracker
+from mmtx_cli.generation.make import limited, num_beams
 from mmtx_cli.generation.texts import Limits, Texts, gather_rows
 from mmtx_cli.hub.huggingface import quiet_logging
+from mmtx_cli.vlm.constrained import ConstraintProcessor
 from mmtx_cli.vlm.sequence import begins_with_bos
 
 PLACEHOLDERS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
 
 
-def generation_settings(model: Any, own: GenerationSettings, limits: Limits) -> dict[str, Any]:
+def generation_settings(
+    model: Any, own: GenerationSettings, limits: Limits, constraint: Constraint | None = None
+) -> dict[str, Any]:
     """Return the arguments of ``generate``, until an end token of the model or the usual one.
 
     All others are those of the model. Placeholders of pictures are not generated.
@@ -25,15 +30,16 @@ def generation_settings(model: Any, own: GenerationSettings, limits: Limits) -> 
         model: The model.
         own: The settings.
         limits: Of the texts.
+        constraint: What the texts must satisfy.
     """
     stop = model.generation_config.eos_token_id
     ends = {limits.eos, *(stop if isinstance(stop, list) else [] if stop is None else [stop])}
     found = (getattr(model.config, name, None) for name in PLACEHOLDERS)
     never = sorted({token for token in found if token is not None})
-    most = min(limits.max_length - 1, own.max_new_tokens or limits.max_length)
+    most = limited(own, limits).max_length - 1
     sampling = ("temperature", "top_p", "top_k", "min_p")
     return {
-        "num_beams": num_beams(own),
+        "num_beams": num_beams(own, constraint),
         "num_return_sequences": own.num_return_sequences,
         "max_new_tokens": most + begins_with_bos(model),
         "length_penalty": own.length_penalty,
@@ -51,7 +57,11 @@ def generation_settings(model: Any, own: GenerationSettings, limits: Limits) -> 
 
 
 def generated_texts(
-    model: Any, arguments: Mapping[str, Tensor], settings: Mapping[str, Any], limits: Limits
+    model: Any,
+    arguments: Mapping[str, Tensor],
+    settings: Mapping[str, Any],
+    limits: Limits,
+    tracker: Tracker | None = None,
 ) -> Texts:
     """Return the generated texts of each input.
 
@@ -63,6 +73,7 @@ def generated_texts(
         arguments: Of the model, padded on the left.
         settings: Of ``generate``.
         limits: Of the texts.
+        tracker: Follows a constraint.
     """
     arguments, settings = dict(arguments), dict(settings)
     ends = torch.tensor(settings["eos_token_id"], device=model.device)
@@ -71,6 +82,9 @@ def generated_texts(
         for name, value in (("input_ids", limits.eos), ("attention_mask", 1)):
             arguments[name] = F.pad(arguments[name], (0, 1), value=value)
         del settings["eos_token_id"], settings["pad_token_id"]
+    if tracker is not None:
+        processor = ConstraintProcessor(tracker, start, int(begins_with_bos(model)))
+        settings["logits_processor"] = [processor]
     has_beams = settings["num_beams"] > 1
     outputs = "output_scores" if has_beams else "output_logits"
     with quiet_logging():

@@ -22,6 +22,9 @@ from mmtx_cli.decoder.lm_arguments import argument_fault
 from mmtx_cli.decoder.lm_tokenizer import target_tokenizer_json
 from mmtx_cli.decoder.stored_state import exclude_from_state
 from mmtx_cli.errors import DataError
+from mmtx_cli.generation.constraint.constraint import Constraint
+from mmtx_cli.generation.constraint.tracker import Tracker
+from mmtx_cli.generation.make import limited, make_tracker
 from mmtx_cli.generation.texts import Limits, Texts
 from mmtx_cli.hub.huggingface import quiet_logging
 from mmtx_cli.layer.context import Context
@@ -215,12 +218,14 @@ class HuggingFaceVLM(Freezable, Decoder):
         settings: GenerationSettings,
         limits: Limits,
         capacity: int | None = None,
+        constraint: Constraint | None = None,
     ) -> Iterator[tuple[Tensor, Texts]]:
         """Yield the texts of the inputs, by the generation of transformers."""
-        arguments = generation_settings(self.lm, settings, limits)
+        arguments = generation_settings(self.lm, settings, limits, constraint)
+        tracker = make_tracker(constraint, limited(settings, limits))
         count = 0
         for context, keys in source:
-            for index, texts in self.generated(context, keys, arguments, limits):
+            for index, texts in self.generated(context, keys, arguments, limits, tracker):
                 yield index + count, texts
             count += len(context)
 
@@ -230,6 +235,7 @@ class HuggingFaceVLM(Freezable, Decoder):
         keys: Int[Tensor, " b"],
         settings: Mapping[str, Any],
         limits: Limits,
+        tracker: Tracker | None,
     ) -> Iterator[tuple[Tensor, Texts]]:
         """Yield the inputs of each group and their texts.
 
@@ -239,6 +245,7 @@ class HuggingFaceVLM(Freezable, Decoder):
                 that a text does not depend on the batch.
             settings: Of ``generate``.
             limits: Of the texts.
+            tracker: Follows a constraint.
         """
         for index, inputs, prompts in self.groups(context):
             size = 1 if settings["do_sample"] else len(index)
@@ -251,7 +258,7 @@ class HuggingFaceVLM(Freezable, Decoder):
                 with torch.random.fork_rng(enabled=settings["do_sample"]):
                     if settings["do_sample"]:
                         torch.manual_seed(int(keys[index[i]]) % 2**63)
-                    texts = generated_texts(self.lm, arguments, settings, limits)
+                    texts = generated_texts(self.lm, arguments, settings, limits, tracker)
                 yield torch.tensor(index[part], device=keys.device), texts
 
     def check_length(self, input_length: int, max_length: int) -> None:

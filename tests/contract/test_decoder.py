@@ -2,8 +2,13 @@
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import WordPiece as WordPieceDecoder
+from tokenizers.models import WordPiece
 
+from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.decoder.base import shifted
+from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.texts import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX
@@ -217,3 +222,33 @@ def test_waiting_inputs_take_the_places_of_finished_ones(decoder, beams):
             found, score = generated(decoder, contexts, limits, capacity, num_beams=beams)
             assert torch.equal(found, tokens)
             same(score, scores, EXACT)
+
+
+def word_tokenizer():
+    """The i-th token is the word wi."""
+    backend = Tokenizer(WordPiece({f"w{i}": i for i in range(VOCAB)}, unk_token="w0"))
+    backend.add_special_tokens([f"w{BOS}", f"w{EOS}"])
+    backend.decoder = WordPieceDecoder(cleanup=False)
+    return backend
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "search",
+    [{"num_beams": 1}, {}, {"do_sample": True}, {"penalty_alpha": 0.5}],
+    ids=["greedy", "beams", "sampling", "contrastive"],
+)
+def test_constraints_hold(decoder, search):
+    contexts = [tiny_context(decoder, seed) for seed in range(2)]
+    kept, lost = VOCAB - 1, VOCAB - 2
+    keys = {"include": [f"w{kept}"], "exclude": [f"w{lost}"], "prefix": "w9 w8", **search}
+    constraint = Constraint(GenerationSettings(**keys), word_tokenizer())
+    limits = Limits(BOS, EOS, LENGTH)
+    tokens, _ = generated(decoder, contexts, limits, 3, constraint=constraint, **keys)
+    for text in tokens.tolist():
+        assert EOS in text[:-1]
+        words = text[: text.index(EOS)]
+        assert words[:2] == [9, 8]
+        assert kept in words
+        assert lost not in words
+        assert BOS not in words

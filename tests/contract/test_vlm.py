@@ -7,6 +7,7 @@ import torch
 
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.data.text.tokenizer import Tokenizer
+from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.texts import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX, ModalityInput
@@ -134,6 +135,20 @@ def test_settings_of_generation(vlm, tokenizer, settings):
         alone, score, _ = texts_of(some(shown, slice(i, i + 1)), keys[i : i + 1])
         assert torch.equal(alone[0], tokens[i])
         same(score[0], scores[i], 1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("search", [{"num_beams": 1}, {"num_beams": 3}, {"do_sample": True}])
+def test_constraints_hold(vlm, tokenizer, search):
+    keys = {"include": ["z"], "exclude": ["a"], **search}
+    own = GenerationSettings(**keys)
+    constraint = Constraint(own, tokenizer.backend)
+    limits_ = Limits(tokenizer.bos_id, tokenizer.eos_id, LENGTH)
+    keys = torch.tensor([5, 6, 7, 8])
+    for _, found in vlm.generate([(context(), keys)], own, limits_, constraint=constraint):
+        for text in found.tokens[:, 0].tolist():
+            assert tokenizer.eos_id in text[:-1]
+            assert not constraint.unmet(tokenizer.decode(text)), tokenizer.decode(text)
 
 
 @torch.no_grad()

@@ -106,12 +106,12 @@ def greedy(
         target: Their first references, [b, t], padded with IGNORE_INDEX.
     """
     head = model.head[name]
-    settings = head.generation
-    head.generation = GenerationSettings(num_beams=1, max_new_tokens=TOKENS)
+    settings, constraint = head.generation, head.constraint
+    head.generation, head.constraint = GenerationSettings(num_beams=1, max_new_tokens=TOKENS), None
     try:
         tokens = model.predict(replace(batch, targets={}), [name])[name]["tokens"][:, 0]
     finally:
-        head.generation = settings
+        head.generation, head.constraint = settings, constraint
     own = [
         ([t for t in text if t != head.eos_id], [t for t in words if t != IGNORE_INDEX])
         for text, words in zip(tokens.tolist(), target.tolist(), strict=True)

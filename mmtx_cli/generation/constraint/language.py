@@ -1,0 +1,112 @@
+"""The texts that the settings of generation allow, as automata."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.generation.constraint.byte_automaton import ByteAutomaton
+from mmtx_cli.generation.constraint.regex import compiled, compiled_safely
+
+NOT_IN_WORDS = (
+    r"\s\x00-/:-@\[-^`{-\x7f\u0080-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u060c"
+    r"\u061b\u061f\u06d4\u0964\u0965\u2000-\u2bff\u3000-\u3004\u3008-\u303f\ufe10-\ufe6f\uff01-"
+    r"\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U0001f000-\U0001faff"
+)
+"""Characters between words: white space, those of ASCII, and blocks of punctuation and symbols.
+Fewer ranges than those of ``\\W`` make much smaller automata."""
+UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f]"
+)
+"""Characters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese and
+Chinese."""
+CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
+TRIMMED = rf"(?:[^\s{CONTROL}](?:[^{CONTROL}]*[^\s{CONTROL}])?)?"
+"""Texts without control characters, and without white space at their ends, which the tokenizer
+removes."""
+
+Part = tuple[str, Callable[[], ByteAutomaton]]
+"""What a constraint is called in messages, and its automaton."""
+
+
+def parts(
+    settings: GenerationSettings, normalize: Callable[[str], str] = lambda text: text
+) -> Iterator[Part]:
+    """Yield the constraints of the settings.
+
+    Args:
+        settings: The settings.
+        normalize: Of the tokenizer, e.g. to lower case: the model generates texts in this form.
+    """
+    for phrase in settings.include:
+        yield f"generation.include={phrase!r}", partial(containing, spellings(phrase, normalize))
+    if settings.exclude:
+        name = f"generation.exclude={settings.exclude}"
+        yield name, partial(without, [normalize(phrase) for phrase in settings.exclude])
+    if settings.choices:
+        name = f"generation.choices (of {len(settings.choices)} texts)"
+        yield name, partial(one_of, [normalize(choice) for choice in settings.choices])
+    if settings.regex is not None:
+        yield f"generation.regex={settings.regex!r}", partial(compiled_safely, settings.regex)
+    if settings.prefix is not None:
+        prefix = normalize(settings.prefix).strip()
+        yield f"generation.prefix={settings.prefix!r}", partial(beginning_with, prefix)
+
+
+def containing(phrases: Sequence[str], any_case: bool = False) -> ByteAutomaton:
+    """Return an automaton of texts with one of the phrases as whole words."""
+    found = (
+        f"{boundary(phrase[0])}{spaced(phrase)}{boundary(phrase[-1], end=True)}"
+        for phrase in map(str.strip, phrases)
+    )
+    return compiled(f"(?s{'i' if any_case else ''})(?:{'|'.join(found)})")
+
+
+def spellings(phrase: str, normalize: Callable[[str], str]) -> list[str]:
+    """Return a phrase as it may be written in a text, also at the beginning of a sentence.
+
+    Args:
+        phrase: The phrase.
+        normalize: Of the tokenizer.
+    """
+    written = (phrase, phrase[:1].upper() + phrase[1:])
+    return [*dict.fromkeys(normalize(text).strip() for text in written)]
+
+
+def without(phrases: Sequence[str]) -> ByteAutomaton:
+    """Return an automaton of texts with none of the phrases, in any case."""
+    return containing(phrases, any_case=True).complement().reduced()
+
+
+def boundary(character: str, end: bool = False) -> str:
+    """Return what may stand before a phrase that begins with a character.
+
+    Args:
+        character: The first character; with ``end``, the last one.
+        end: Return what may stand behind instead.
+    """
+    if not re.match(r"\w", character) or UNSPACED.match(character):
+        return ".*"
+    # in any case, the Kelvin sign would be the letter k
+    other = f"(?-i:[{NOT_IN_WORDS}])"
+    return f"(?:{other}.*)?" if end else f"(?:.*{other})?"
+
+
+def spaced(phrase: str) -> str:
+    """Return an expression of a phrase with any white space between its words."""
+    return r"\s+".join(map(re.escape, phrase.split()))
+
+
+def one_of(choices: Sequence[str]) -> ByteAutomaton:
+    """Return an automaton of some texts."""
+    return compiled("|".join(re.escape(choice.strip()) for choice in choices))
+
+
+def beginning_with(prefix: str) -> ByteAutomaton:
+    """Return an automaton of texts that begin with a prefix, after which a new word begins."""
+    return compiled(f"(?s){re.escape(prefix)}{boundary(prefix[-1], end=True)}")
+
+
+def trimmed() -> ByteAutomaton:
+    """Return an automaton of texts without white space at their ends and control characters."""
+    return compiled(TRIMMED)
