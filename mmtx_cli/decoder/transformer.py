@@ -148,5 +148,5 @@ class TransformerDecoder(Decoder):
         x = x if context.summary is None else x + context.summary[:, None]
         columns, mask = state.columns(position, tokens.shape[1])
         for block, cache in zip(self.blocks, state.caches, strict=True):
-            x = block.step(x, context.mask, cache, columns, mask)
+            x = block.step(x, context.x, context.mask, cache, columns, mask)
         return self.norm(x)

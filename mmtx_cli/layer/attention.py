@@ -110,3 +110,37 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         y = attend(self.split(self.query(x)), *keys, mask=mask, causal=causal, dropout=dropout)
         return self.out(y.transpose(1, 2).flatten(2))
+
+    def read_tokens(
+        self,
+        x: Float[Tensor, "b n d"],
+        context: Float[Tensor, "b m c"],
+        mask: Bool[Tensor, "b m"],
+    ) -> Float[Tensor, "b n d"]:
+        """Attend from ``x`` to context tokens that are not projected, as ``read`` does to projected
+        ones, without dropout.
+
+        The projections are applied to the queries and to the weighted means instead: q (W c) =
+        (q W) c, and the mean of W c is W times the mean of c (as in multi-head latent attention,
+        DeepSeek-AI 2024). A bias of the keys changes no weight.
+
+        Args:
+            x: Query tokens.
+            context: Context tokens.
+            mask: True for the context tokens to attend to.
+        """
+        (b, n, d), h = x.shape, self.num_heads
+        weight = self.key_value.weight.view(2, h, d // h, -1)
+        queries = torch.einsum("bnhk,hkc->bhnc", self.query(x).view(b, n, h, -1), weight[0])
+        has_context = mask.any(dim=1)
+        means = F.scaled_dot_product_attention(
+            queries.reshape(b, 1, h * n, -1),
+            context[:, None],
+            context[:, None],
+            attn_mask=(mask | ~has_context[:, None])[:, None, None, :],
+            scale=(d // h) ** -0.5,
+        ).view(b, h, n, -1)
+        y = torch.einsum("bhnc,hkc->bnhk", means, weight[1]).reshape(b, n, d)
+        if self.key_value.bias is not None:
+            y = y + self.key_value.bias[d:]
+        return self.out(y * has_context[:, None, None])

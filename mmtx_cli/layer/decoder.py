@@ -18,11 +18,12 @@ class LayerCache:
     """Keys and values of one block, kept between decoding steps.
 
     ``past`` is [b * k, h, length, d / h] for keys and values of the generated tokens; ``context``
-    has one entry per input, shared by its beams.
+    has one entry per input, shared by its beams, and is None if the context tokens themselves are
+    read.
     """
 
     past: KeyValue
-    context: KeyValue
+    context: KeyValue | None
 
     def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
         """Replace the first ``length`` tokens of row i by those of row ``rows[i]``."""
@@ -32,11 +33,12 @@ class LayerCache:
     def keep(self, inputs: Int[Tensor, " m"], rows: Int[Tensor, " rows"]) -> None:
         """Keep the given inputs and the rows of their beams."""
         self.past = compact(self.past[0], rows), compact(self.past[1], rows)
-        self.context = compact(self.context[0], inputs), compact(self.context[1], inputs)
+        if self.context is not None:
+            self.context = compact(self.context[0], inputs), compact(self.context[1], inputs)
 
     def replace(self, inputs: Int[Tensor, " m"], other: "LayerCache") -> None:
         """Replace the context of the given inputs; what is in their past is not read again."""
-        for own, new in zip(self.context, other.context, strict=True):
+        for own, new in zip(self.context or (), other.context or (), strict=True):
             own[inputs] = new
 
     def move(self, first: int, stop: int, length: int) -> None:
@@ -62,6 +64,21 @@ def compact(x: Tensor, rows: Int[Tensor, " m"]) -> Tensor:
     moved = (rows != place).nonzero()[:, 0]
     x[moved] = x[rows[moved]]
     return x[: len(rows)]
+
+
+TYPICAL_LENGTH = 16
+"""Number of tokens of a text for which the cheaper way to read the context is chosen."""
+
+
+def reads_tokens(context: Float[Tensor, "b n d"], beams: int, attention: Attention) -> bool:
+    """Return whether reading the context tokens at every step costs less than projecting them once
+    to keys and values: so it is for few beams and short texts.
+
+    Only on CPUs, where the arithmetic decides.
+    """
+    n, d = context.shape[1:]
+    further = d + n * (attention.num_heads - 1)
+    return context.device.type == "cpu" and beams * TYPICAL_LENGTH * further < n * d
 
 
 class DecoderBlock(nn.Module):
@@ -95,14 +112,17 @@ class DecoderBlock(nn.Module):
 
     def start(self, context: Float[Tensor, "b n d"], beams: int, length: int) -> LayerCache:
         """Allocate a cache for ``length`` tokens of ``beams`` beams per input."""
-        keys = self.cross_attention.keys(context)
-        b, h, _, width = keys[0].shape
-        past = keys[0].new_zeros(2, b * beams, h, length, width)
+        attention = self.cross_attention
+        keys = None if reads_tokens(context, beams, attention) else attention.keys(context)
+        shape = (2, len(context) * beams, attention.num_heads, length)
+        kind = self.attention.query(context[:1, :1]).dtype  # also in mixed precision
+        past = context.new_zeros(*shape, context.shape[2] // attention.num_heads, dtype=kind)
         return LayerCache((past[0], past[1]), keys)
 
     def step(
         self,
         x: Float[Tensor, "b k d"],
+        context: Float[Tensor, "b n d"],
         context_mask: Bool[Tensor, "b n"],
         cache: LayerCache,
         columns: slice,
@@ -112,6 +132,7 @@ class DecoderBlock(nn.Module):
 
         Args:
             x: The new token of each beam.
+            context: The context tokens.
             context_mask: Where the context is real.
             cache: Returned by ``start``; updated in place.
             columns: Of the cache that the text so far is in; the last one is for the new token.
@@ -124,5 +145,9 @@ class DecoderBlock(nn.Module):
         key, value = cache.past
         keys = key[:, :, columns], value[:, :, columns]
         x = x + self.attention.read(new, keys, mask).view(b, k, d)
-        x = x + self.cross_attention.read(self.norm2(x), cache.context, context_mask)
+        queries = self.norm2(x)
+        if cache.context is None:
+            x = x + self.cross_attention.read_tokens(queries, context, context_mask)
+        else:
+            x = x + self.cross_attention.read(queries, cache.context, context_mask)
         return x + self.feed_forward(self.norm3(x))

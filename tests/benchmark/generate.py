@@ -239,16 +239,18 @@ def machine() -> tuple[float, float]:
 def roof(tokens: Tensor, beams: int, bandwidth: float, peak: float) -> float:
     """The least time in seconds for these texts.
 
-    Each step of a text multiplies it with every weight once, and reads the keys and values of its
-    context; the weights are read once per step of the batch.
+    Each step of a text multiplies it with every weight once, and reads its context: projected keys
+    and values or, if that is less work, the tokens themselves (``Attention.read_tokens``). The
+    weights are read once per step of the batch.
     """
     lengths = (tokens != EOS).sum(dim=1) + 1
     block = 14 * WIDTH * WIDTH  # attention 4, cross-attention 2 (query, out), feed-forward 8
     weights = DEPTH * block + VOCAB * WIDTH
     attended = 2 * DEPTH * CONTEXT * WIDTH
     steps, rows = int(lengths.max()), int(lengths.sum()) * beams
-    operations = 2 * rows * (weights + attended)
-    operations += 2 * len(tokens) * CONTEXT * DEPTH * 2 * WIDTH * WIDTH  # keys and values, once
+    projected = 2 * len(tokens) * CONTEXT * DEPTH * 2 * WIDTH * WIDTH  # keys and values, once
+    unprojected = 2 * rows * (DEPTH * 2 * WIDTH * WIDTH + attended * (HEADS - 1))
+    operations = 2 * rows * (weights + attended) + min(projected, unprojected)
     read = 4 * (steps * weights + int(lengths.sum()) * attended)
     return max(operations / peak, read / bandwidth)
 

@@ -34,9 +34,15 @@ EXACT = 1e-5
 """Share of the largest value; some models compute their norms and softmax in float32."""
 
 
-@pytest.fixture(scope="module", params=[*KINDS, *MODELS])
+@pytest.fixture(scope="module", params=[*KINDS, *MODELS, "tokens"])
 def decoder(request):
-    return tiny_decoder(request.param)
+    """Every decoder; the first one also reading the context by its tokens."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param != "tokens":
+            yield tiny_decoder(request.param)
+            return
+        patch.setattr("mmtx_cli.layer.decoder.TYPICAL_LENGTH", 0)
+        yield tiny_decoder(())
 
 
 def real(texts):

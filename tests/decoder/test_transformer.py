@@ -7,8 +7,11 @@ from mmtx_cli.layer.context import Context
 VOCAB, DIM, LENGTH = 11, 16, 7
 
 
-@pytest.fixture
-def decoder():
+@pytest.fixture(params=["keys", "tokens"])
+def decoder(request, monkeypatch):
+    """Reads the context by its keys and values, or by its tokens."""
+    if request.param == "tokens":
+        monkeypatch.setattr("mmtx_cli.layer.decoder.TYPICAL_LENGTH", 0)
     return TransformerDecoder(VOCAB, DIM, LENGTH, depth=2, num_heads=4).eval()
 
 
@@ -80,3 +83,12 @@ def test_without_context_it_is_a_language_model(decoder, context):
     hidden[2].square().sum().backward()
     assert all(p.grad.isfinite().all() for p in decoder.parameters() if p.grad is not None)
     assert (hidden[0] - hidden[2]).abs().max() > 1e-3
+
+
+def test_a_long_context_is_read_by_its_tokens_if_texts_are_few(monkeypatch):
+    decoder = TransformerDecoder(VOCAB, 64, LENGTH, depth=1, num_heads=2).eval()
+    long = Context(torch.randn(2, 60, 64), torch.ones(2, 60, dtype=torch.bool))
+    short = Context(long.x[:, :3], long.mask[:, :3])
+    for context, beams, keys in ((long, 1, False), (long, 4, True), (short, 1, True)):
+        (cache,) = decoder.start(context, beams, LENGTH).caches
+        assert (cache.context is not None) == keys

@@ -113,3 +113,13 @@ def test_dropout_is_for_training():
 def test_heads_share_the_width_evenly():
     with raises(ValueError, "width 16 ", "multiple", "num_heads=3"):
         Attention(16, 3)
+
+
+@pytest.mark.parametrize("context_dim", [8, 12])
+def test_tokens_are_read_as_their_keys_and_values(context_dim):
+    attention = Attention(8, 2, context_dim=context_dim).double().eval()
+    x, context = torch.randn(3, 4, 8).double(), torch.randn(3, 5, context_dim).double()
+    mask = torch.arange(5) < torch.tensor([[5], [2], [0]])
+    torch.testing.assert_close(
+        attention.read_tokens(x, context, mask), attention.read(x, attention.keys(context), mask)
+    )
