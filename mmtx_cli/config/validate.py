@@ -41,6 +41,8 @@ TYPES = {
     "text": "str | None",
     "sidecar": "str | None",
     "template": "str | None",
+    "explain": "bool | str | None",
+    "explain_limit": "int",
     "top": "int",
     "embeddings": "bool",
     "bootstrap": "int",

@@ -1,13 +1,14 @@
 """Attention rollout as a backward pass: attention mixes tokens, everything else passes them on.
 
 Attention rollout (Abnar and Zuidema 2020) multiplies the attention weights of all layers, averaged
-over the heads, each with the identity added for the residual connection. The same matrix is the
-derivative of a network whose attention weights are constants and whose token-wise layers pass every
-channel on unchanged. While ``Rollout`` is active, every layer computes what it always computes, but
-its derivative is that of this network; so rollout follows any connection of layers: streams that
-attend to each other, latents, pooling, reshaping, padding.
+over the heads, each averaged with the identity for the residual connection. The same matrix is the
+derivative of a network whose attention weights are constants, whose token-wise layers pass every
+token on unchanged, and whose sums are means. While the rules are active, every layer computes what
+it always computes, but its derivative is that of this network. So rollout follows any connection of
+layers: streams that attend to each other, latents, pooling, reshaping, padding.
 
-A relevance is carried by all channels of a token alike: their mean is the relevance of the token.
+The relevance of a token is the sum over its channels. No rule makes it larger; what a learned token
+or the text itself gets is lost to the inputs.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,21 +28,21 @@ def with_derivative(value: Tensor, of: Tensor) -> Tensor:
     return value.detach() + (of - of.detach())
 
 
-def spread(x: Tensor, out: int, dim: int = -1) -> Tensor:
-    """Return the sum of the channels over the number ``out`` of outputs: all get what it gets."""
-    return x.sum(dim=dim, keepdim=True) / out
+def shared(x: Tensor, like: Tensor) -> Tensor:
+    """Return the mean channel of ``x`` as each channel of ``like``: all share its relevance."""
+    return x.mean(dim=-1, keepdim=True).expand_as(like)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Channels of a token pass on its relevance, whatever the weights."""
     y = F.linear(x, weight, bias)
-    return with_derivative(y, spread(x, y.shape[-1]).expand_as(y))
+    return with_derivative(y, shared(x, y))
 
 
 def addmm(bias: Tensor, x: Tensor, weight: Tensor, **scales: Any) -> Tensor:
     """As a linear layer (GPT-2 has its weights transposed)."""
     y = torch.addmm(bias, x, weight, **scales)
-    return with_derivative(y, spread(x, y.shape[-1]).expand_as(y))
+    return with_derivative(y, shared(x, y))
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     y = torch.matmul(a, b)
     if b.requires_grad:  # scores: weights come from a softmax, which is a constant
         return y.detach()
-    return with_derivative(y, spread(a, y.shape[-1]).expand_as(y))
+    return with_derivative(y, shared(a, y))
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -68,7 +69,7 @@ def multi_head_attention(
     y, weights = F.multi_head_attention_forward(query, key, value, *args, **options)
     assert weights is not None
     mixed = (weights.detach() @ value.transpose(0, 1)).transpose(0, 1)
-    y = with_derivative(y, spread(mixed, y.shape[-1]).expand_as(y))
+    y = with_derivative(y, shared(mixed, y))
     return y, weights.detach() if wanted else None
 
 
@@ -86,7 +87,7 @@ def convolution(function: Rule) -> Rule:
         }
         kwargs.pop("groups", None)
         kernel = weight.new_ones(1, 1, *weight.shape[2:]) / weight[0, 0].numel()
-        flat = function(spread(x, y.shape[1], dim=1), kernel, None, **kwargs)
+        flat = function(x.mean(dim=1, keepdim=True), kernel, None, **kwargs)
         return with_derivative(y, flat.expand_as(y))
 
     return rule
@@ -117,6 +118,14 @@ def is_active(x: Any) -> bool:
     return isinstance(x, Tensor) and x.requires_grad
 
 
+def add(a: Any, b: Any, *, alpha: Any = 1) -> Any:
+    """A sum of two streams belongs to both by half: a residual connection."""
+    y = torch.add(a, b, alpha=alpha)
+    if not (is_active(a) and is_active(b)):
+        return y
+    return with_derivative(y, (a / 2).expand_as(y) + (b / 2).expand_as(y))
+
+
 def multiply(a: Any, b: Any) -> Any:
     """A product of two streams belongs to both by half; a constant scales by its size."""
     if is_active(a) and is_active(b):
@@ -125,12 +134,8 @@ def multiply(a: Any, b: Any) -> Any:
     if not (is_active(a) or is_active(b)):
         return a * b
     x, factor = (a, b) if is_active(a) else (b, a)
-    y = x * factor
-    return with_derivative(
-        y,
-        x
-        * (abs(factor) if not isinstance(factor, Tensor) or factor.dtype != torch.bool else factor),
-    )
+    size = factor.abs() if isinstance(factor, Tensor) and factor.is_floating_point() else factor
+    return with_derivative(x * factor, x * size)
 
 
 def divide(a: Any, b: Any, **kwargs: Any) -> Any:
@@ -166,6 +171,9 @@ RULES: dict[Any, Rule] = {
     **dict.fromkeys(
         (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm), matmul
     ),
+    **dict.fromkeys(
+        (torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__, Tensor.add_), add
+    ),
     **dict.fromkeys((torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__), multiply),
     **dict.fromkeys((torch.div, Tensor.div, Tensor.__truediv__), divide),
     **dict.fromkeys((torch.sub, Tensor.sub, Tensor.__sub__), subtract),
@@ -183,12 +191,11 @@ class Rollout(TorchFunctionMode):
 @contextmanager
 def rollout_rules(model: nn.Module) -> Iterator[None]:
     """Pass relevance back by the rules, also through modules that are no single function."""
-    hooks = []
-    for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm"):
-            hooks.append(module.register_forward_hook(passes_unchanged))
-        elif getattr(module, "num_key_value_groups", 1) > 1:
-            hooks.append(module.register_forward_hook(of_one_group))
+    hooks = [
+        module.register_forward_hook(passes_unchanged)
+        for module in model.modules()
+        if type(module).__name__.endswith("RMSNorm")
+    ]
     try:
         with Rollout():
             yield
@@ -200,10 +207,3 @@ def rollout_rules(model: nn.Module) -> Iterator[None]:
 def passes_unchanged(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
     """Let the input of a norm get the relevance of its output."""
     return with_derivative(output, args[0])
-
-
-def of_one_group(module: nn.Module, _: tuple[Any, ...], output: Any) -> Any:
-    """Divide the relevance that several heads pass to the same values (grouped-query attention)."""
-    y = output[0] if isinstance(output, tuple) else output
-    y = with_derivative(y, y / module.num_key_value_groups)  # type: ignore[operator]
-    return (y, *output[1:]) if isinstance(output, tuple) else y
