@@ -12,7 +12,7 @@ CELLS = 32
 """Largest number of rows and of columns of the map of a picture, and of bands."""
 STEPS = 128
 """Largest number of time steps of the map of audio."""
-SMOOTHING = 1 / 10
+SMOOTHING = 1 / 12
 """Standard deviation of the smoothing, as a part of the side of a map."""
 STEP_SMOOTHING = 1 / 64
 """The same, as a part of the length of a recording."""
