@@ -14,6 +14,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "audio_seconds": (0.01, 1e6),
     "max_feature_length": (1, 1e6),
     "segment_seconds": (0.1, 1e9),
+    "explain_limit": (1, 1e9),
     "top": (1, 1e9),
     "bootstrap": (1, 1e9),
     "data.temperature": (1e-3, 1e6),
@@ -109,6 +110,7 @@ LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
 ALLOWED_VALUES: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test"),
     "sidecar": ("txt", "json"),
+    "explain": ("gradient", "rollout"),
     "modality_subsets": ("all",),
     "dtype": ("float32", "float16", "bfloat16"),
     "data.text": ("text", "captions"),
