@@ -127,17 +127,13 @@ def finished_parts(
     explainer = Explainer.of(run, model, name, reader, pieces)
     for number, part in groupby(batches, key=lambda found: part_of(found[0].ids[0])):
         rows = []
-        explained = []
         for batch, outputs in part:
-            if explainer is not None and explainer.chosen(batch):
-                explained.append((batch, outputs))
+            if explainer is not None:
+                explainer.write(batch, outputs)
             for row in batch_rows(batch, head.predictions(outputs, tokenizer), pieces, run, head):
                 if echo:
                     print(json_line(row), flush=True)
                 rows.append(row)
-        if explainer is not None:  # when no text is half generated
-            for batch, outputs in explained:
-                explainer.write(batch, outputs)
         yield number, rows
 
 
