@@ -1,0 +1,43 @@
+"""Results of the Python API, one per input."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict
+
+from mmtx_cli.errors import DataError, truncate
+
+
+class Word(TypedDict):
+    """A word of a caption, with its probability by the model."""
+
+    word: str
+    probability: float
+
+
+class Caption(TypedDict, total=False):
+    """A caption, with the keys of a line of ``mmtx caption``; those that do not apply are absent.
+
+    Keys: ``path`` (of a file), ``start``, ``end`` and ``seconds`` (of a segment), ``text`` (what
+    was read with the input), ``caption``, ``score`` (log-probability per token), ``words`` (with
+    ``token_scores=True``), ``alternatives`` (with ``num_return_sequences``), ``error`` (why there
+    is no caption).
+    """
+
+    path: str
+    start: float
+    end: float
+    seconds: float
+    text: str
+    caption: str
+    score: float
+    words: list[Word]
+    alternatives: list["Caption"]
+    error: str
+
+
+def raise_unread(reasons: Iterable[tuple[int, str | None]], pieces: Sequence[Any]) -> None:
+    """Raise DataError with the inputs that have no result, by their index, and the reasons."""
+    faults = [
+        f"{getattr(pieces[i], 'path', f'inputs[{i}]')}: {reason}" for i, reason in reasons if reason
+    ]
+    if faults:
+        raise DataError(*truncate(faults))
