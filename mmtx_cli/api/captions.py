@@ -69,23 +69,21 @@ class Captioner:
     def rows(
         self,
         batches: Iterable[Batch],
-        pieces: Sequence[Piece | Picture],
+        pieces: Sequence[Any],
         text: str | None,
         seed: int,
-        names: Sequence[str] | None = None,
     ) -> Iterator[Row]:
         """Yield the row of each input as ``mmtx caption`` writes it.
 
         Args:
             batches: Batches of inputs that are generated together; their ids are indices of pieces.
-            pieces: The inputs.
+            pieces: The inputs: ``Piece``, ``Picture``, or anything with their name and start.
             text: The text that was read with every input.
-            seed: Seed of sampled texts.
-            names: A name of each input, which seeds its random numbers (default: of the file).
+            seed: With the name of an input, seeds its random numbers.
         """
 
         def identity(index: str) -> str:
-            return identity_of(pieces[int(index)]) if names is None else names[int(index)]
+            return identity_of(pieces[int(index)])
 
         with inference(self.device, self.precision):
             found = texts_of(self.model, self.head, batches, self.device, seed, identity)

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from mmtx_cli.api.model import Model
-from mmtx_cli.distributed.launch import warn_of_emulation
+from mmtx_cli.distributed.launch import launch, warn_of_emulation
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.inputs import InputReader
 from mmtx_cli.inference.predict import load_model
 from mmtx_cli.media.backend import load_decoders
+from mmtx_cli.runs.run_config import RunConfig
 from mmtx_cli.runs.trained_model import trained_config
 
 
@@ -57,11 +58,24 @@ def load(
             "trusted_packages": [*trusted_packages],
         },
     )
-    chosen_device = device_of(device)
-    warn_of_emulation(precision, chosen_device)
+    return model_on(run, device_of(device))
+
+
+def model_of(run: RunConfig) -> Model:
+    """Return the model of a command, on the device of its settings.
+
+    Raises:
+        ConfigError: if the device is not available.
+    """
+    return model_on(run, launch(run.trainer).device)
+
+
+def model_on(run: RunConfig, device: torch.device) -> Model:
+    """Return the trained model of ``run`` on a device."""
+    warn_of_emulation(run.trainer.precision, device)
     reader = InputReader.of(run)
     load_decoders()  # not during the first call, whose time limit it would count towards
-    return Model(run, load_model(run, chosen_device), reader, chosen_device)
+    return Model(run, load_model(run, device), reader, device)
 
 
 def device_of(device: str | torch.device) -> torch.device:

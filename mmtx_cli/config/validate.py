@@ -41,6 +41,15 @@ TYPES = {
     "text": "str | None",
     "sidecar": "str | None",
     "template": "str | None",
+    "host": "str",
+    "port": "int",
+    "max_upload_mb": "float",
+    "max_seconds": "float",
+    "upload_timeout": "float",
+    "request_timeout": "float",
+    "max_requests": "int",
+    "decoders": "int",
+    "batch_window": "float",
     "top": "int",
     "embeddings": "bool",
     "bootstrap": "int",
@@ -80,7 +89,7 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, kind in TYPES.items():
         if key in cfg and (fault := type_fault(cfg[key], kind)):
             yield f"{key}: {fault}"
-    for key in ("freeze", "trusted_packages", "drop_modalities", "modules"):
+    for key in ("freeze", "trusted_packages", "drop_modalities", "modules", "allowed_hosts"):
         if not isinstance(cfg.get(key, []), list):
             yield f"{key}: {cfg[key]!r} is not a list; write {key}=[{cfg[key]}]"
 

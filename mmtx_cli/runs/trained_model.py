@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import fields
 from math import isfinite
 from typing import Any
 
@@ -60,12 +61,13 @@ def chosen_generation(run: RunConfig, chosen: Mapping[str, Any]) -> GenerationSe
     """
     if not chosen:
         return run.generation
+    known = {field.name for field in fields(GenerationSettings)}
+    wrong = [key for key, value in chosen.items() if key in known and not is_plain(value)]
+    others = {key: value for key, value in chosen.items() if key not in wrong}
     faults = [
-        f"generation.{key}: {value!r} is not a number, true or false"
-        for key, value in chosen.items()
-        if not is_plain(value)
+        *(f"generation.{key}: {chosen[key]!r} is not a number, true or false" for key in wrong),
+        *settings_faults("generation", others, GenerationSettings),
     ]
-    faults += settings_faults("generation", {**chosen}, GenerationSettings) if not faults else []
     if faults:
         raise ConfigError(*faults)
     section: Any = OmegaConf.to_container(inherited_generation(run.plain["generation"], chosen))

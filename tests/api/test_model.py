@@ -1,7 +1,7 @@
 """A trained model from Python gives what the commands give."""
 
 import shutil
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -248,18 +248,14 @@ def test_a_model_without_text_encoder_has_no_embeddings_of_texts(model):
 def test_several_threads_get_what_one_gets(model, files):
     settings = [{"num_beams": n, "token_scores": n == 2} for n in (1, 2, 3)]
     expected = [model.caption(files, **each) for each in settings]
-    vectors, found = model.embed(files)["fused"], {}
+    vectors = model.embed(files)["fused"]
 
     def work(i):
         each = i % len(settings)
         rows = model.caption(files, **settings[each])
         same = np.array_equal(model.embed(files)["fused"], vectors, equal_nan=True)
-        found[i] = rows == expected[each] and same
+        return rows == expected[each] and same
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == dict.fromkeys(range(6), True)
+    with ThreadPoolExecutor(6) as pool:
+        assert [*pool.map(work, range(6))] == [True] * 6
     assert [*model.network.head] == ["captioning"]  # nothing is left behind
