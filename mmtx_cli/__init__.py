@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmtx_cli.api.load import load
     from mmtx_cli.api.model import Model
-    from mmtx_cli.api.rows import Caption, Word
+    from mmtx_cli.api.rows import Caption, Explained, Word
 
 __version__ = "0.1.0"
-__all__ = ["Caption", "Model", "Word", "__version__", "load"]
+__all__ = ["Caption", "Explained", "Model", "Word", "__version__", "load"]
 
 _LAZY = {
     "load": "mmtx_cli.api.load",
     "Model": "mmtx_cli.api.model",
     "Caption": "mmtx_cli.api.rows",
+    "Explained": "mmtx_cli.api.rows",
     "Word": "mmtx_cli.api.rows",
 }
 """Modules of the names that are imported when they are used: they import torch."""

@@ -9,13 +9,15 @@ import torch
 
 from mmtx_cli.api.captions import Captioner
 from mmtx_cli.api.inputs import Input, as_pieces
-from mmtx_cli.api.rows import Caption, raise_unread
+from mmtx_cli.api.rows import Caption, Explained, raise_unread
 from mmtx_cli.api.scores import log_probabilities, scoring_head, similarities, text_tokens
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.input_files import InputFiles, Picture, Piece
 from mmtx_cli.data.sample_reader import Media
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.explanation.explain import Explanation
+from mmtx_cli.explanation.support import check_explainable
 from mmtx_cli.inference.candidate_texts import candidate_texts, text_vectors
 from mmtx_cli.inference.caption import captioning_head
 from mmtx_cli.inference.head_predictions import Predicted, predicted
@@ -69,6 +71,11 @@ class Model:
         """Names of its heads."""
         return [*self.network.head]
 
+    @property
+    def batch_size(self) -> int:
+        """Inputs per batch."""
+        return self.run.data.eval_batch_size or self.run.data.batch_size
+
     def caption(
         self,
         inputs: Input | Iterable[Input],
@@ -98,20 +105,58 @@ class Model:
         check_caption(self.run, chosen if seed is None else {**chosen, "seed": seed})
         captioner = self.captioner(generation)
         pieces = as_pieces(inputs, self.reader.limits, segment_seconds)
-        samples, data = self._samples(pieces, text), self.run.data
+        own = self.run.seed if seed is None else seed
+        found: list[dict[str, Any]] = []
+        samples = self._samples(pieces, text)
         with self._lock:
-            rows = captioner.all_rows(
-                samples,
-                pieces,
-                text,
-                self.run.seed if seed is None else seed,
-                data.eval_batch_size or data.batch_size,
-                data.num_workers or 0,
-            )
-            found = [*rows]
+            for part in captioner.parts(samples, self.batch_size, self.run.data.num_workers or 0):
+                found += captioner.rows(part, pieces, text, own)
         if errors == "raise":
             raise_unread(enumerate(row.get("error") for row in found), pieces)
         return found  # type: ignore[return-value]
+
+    def explain(
+        self,
+        inputs: Input | Iterable[Input],
+        *,
+        text: str | None = None,
+        method: str = "gradient",
+        seed: int | None = None,
+        errors: Errors = "raise",
+        **generation: Any,
+    ) -> list[Explained]:
+        """Generate a caption of each input, with heat maps that show where the model sees each
+        word.
+
+        Args:
+            inputs: Files or pictures.
+            text: Text that the model reads with every input.
+            method: ``gradient`` or ``rollout``, as ``mmtx caption explain=``.
+            seed: Seed of sampled texts (default: that of ``load``).
+            errors: Whether unreadable inputs ``raise`` an error or ``return`` a row with it.
+            generation: As for ``caption``.
+
+        Raises:
+            ConfigError: if the captions of the model cannot be explained, or settings are invalid.
+            DataError: if inputs cannot be read.
+        """
+        check_caption(self.run, {"text": text} if seed is None else {"text": text, "seed": seed})
+        captioner = self.captioner({**generation, "token_scores": True})
+        check_explainable(self.network, method, captioner.name)
+        pieces = as_pieces(inputs, self.reader.limits)
+        own = self.run.seed if seed is None else seed
+        found: list[tuple[dict[str, Any], Explanation]] = []
+        samples = self._samples(pieces, text)
+        with self._lock:
+            for part in captioner.parts(samples, self.batch_size, self.run.data.num_workers or 0):
+                found += captioner.explained(part, pieces, text, own, method)
+        rows = [row for row, _ in found]
+        for row, explanation in found:
+            if "error" not in row:
+                row["maps"] = {name: x.float().numpy() for name, x in explanation.maps.items()}
+        if errors == "raise":
+            raise_unread(enumerate(row.get("error") for row in rows), pieces)
+        return rows  # type: ignore[return-value]
 
     def captioner(self, generation: dict[str, Any]) -> Captioner:
         """Return what generates texts of batches, with the chosen settings of the generation.
@@ -168,12 +213,10 @@ class Model:
             check_caption(self.run, {"text": text})
             if (tokenizer := self.reader.tokenizer) is None:
                 raise CheckpointError(f"ckpt={self.run.ckpt}: {NO_TOKENIZER}")
-            tokens, data = text_tokens(texts, module, tokenizer, self.device), self.run.data
-            size, precision = data.eval_batch_size or data.batch_size, self.run.trainer.precision
+            tokens = text_tokens(texts, module, tokenizer, self.device)
+            sizes = (self.batch_size, self.run.data.num_workers or 0, self.run.trainer.precision)
             with self._lock:
-                scores, unread = log_probabilities(
-                    self.network, module, samples, tokens, size, data.num_workers or 0, precision
-                )
+                scores, unread = log_probabilities(self.network, module, samples, tokens, *sizes)
         if errors == "raise":
             raise_unread(unread.items(), pieces)
         return scores

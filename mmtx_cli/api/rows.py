@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
+import numpy as np
+
 from mmtx_cli.errors import DataError, truncate
 
 
@@ -32,6 +34,18 @@ class Caption(TypedDict, total=False):
     words: list[Word]
     alternatives: list["Caption"]
     error: str
+
+
+class Explained(Caption, total=False):
+    """A caption with the heat maps of its words.
+
+    ``maps`` has by modality an array of which one entry belongs to each of ``words``: ``image``
+    [words, h, w], or [words, l, h, w] of l pictures; ``video`` [words, t, h, w]; ``audio`` [words,
+    time, freq] or [words, time]. The values of a word sum to 1 over all its maps. They cover the
+    square that the model reads of a picture, or the recording up to ``audio_seconds``.
+    """
+
+    maps: dict[str, np.ndarray]
 
 
 def raise_unread(reasons: Iterable[tuple[int, str | None]], pieces: Sequence[Any]) -> None:

@@ -1,4 +1,4 @@
-"""``mmtx serve``: caption files that are sent to a local HTTP server, and a page to drop them on."""
+"""``mmtx serve``: caption files that are sent to a local HTTP server, or dropped on its page."""
 
 from importlib.util import find_spec
 

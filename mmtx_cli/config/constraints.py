@@ -117,6 +117,7 @@ LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
 ALLOWED_VALUES: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test"),
     "sidecar": ("txt", "json"),
+    "explain": ("gradient", "rollout"),
     "modality_subsets": ("all",),
     "dtype": ("float32", "float16", "bfloat16"),
     "data.text": ("text", "captions"),

@@ -50,6 +50,8 @@ TYPES = {
     "max_requests": "int",
     "decoders": "int",
     "batch_window": "float",
+    "explain": "bool | str | None",
+    "explain_limit": "int",
     "top": "int",
     "embeddings": "bool",
     "bootstrap": "int",

@@ -11,6 +11,7 @@ from typing import Any
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
 from mmtx_cli.inference.caption_plan import FOLDER, Plan, check_plan, make_plan
+from mmtx_cli.inference.explained_captions import Explainer, explanation_path, report_explained
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, piece_fields
 from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
 from mmtx_cli.inference.sidecar import check_template, without_caption, write_sidecar
@@ -59,7 +60,7 @@ def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
     if process.is_first:
         heads = [node for node in run.head.values() if node]
         answers = any(node.get("target") == "answers" for node in heads)
-        finish(run_dir, plan, echo=not single, answers=answers)
+        finish(run, run_dir, plan, echo=not single, answers=answers)
 
 
 def pieces_of(paths: Sequence[str], run: CaptionConfig, reader: InputReader) -> list[Any]:
@@ -122,14 +123,25 @@ def finished_parts(
     batches = generated_texts(
         model, name, loader, process, run.trainer.precision, run.seed, identity, part_of, plan
     )
+    explainer = Explainer.of(run, model, name, reader, pieces)
     for number, part in groupby(batches, key=lambda found: part_of(found[0].ids[0])):
         rows = []
+        explained = []
         for batch, outputs in part:
+            if explainer is not None and explainer.chosen(batch):
+                explained.append((batch, outputs))
             texts = head.predictions(outputs, tokenizer)
-            for row in batch_rows(batch, texts, pieces, head, run.text, run.template):
+            found = batch_rows(batch, texts, pieces, head, run.text, run.template)
+            for i, row in zip(map(int, batch.ids), found, strict=True):
+                path = explanation_path(run, i, pieces[i].path)
+                if path and "caption" in row:
+                    row["explanation"] = path
                 if echo:
                     print(json_line(row), flush=True)
                 rows.append(row)
+        if explainer is not None:  # when no text is half generated
+            for batch, outputs in explained:
+                explainer.write(batch, outputs)
         yield number, rows
 
 
@@ -203,10 +215,13 @@ def captioned(found: Mapping[str, Any], key: str, template: str | None) -> dict[
     return {"caption": caption, **{name: x for name, x in found.items() if name != key}}
 
 
-def finish(run_dir: Path, plan: Plan, echo: bool, answers: bool = False) -> None:
+def finish(
+    run: CaptionConfig, run_dir: Path, plan: Plan, echo: bool, answers: bool = False
+) -> None:
     """Merge the parts into ``captions.jsonl``; list unreadable files in ``quarantine.jsonl``.
 
     Args:
+        run: The settings.
         run_dir: The run folder.
         plan: The plan, whose parts are finished.
         echo: Whether to print the lines.
@@ -224,6 +239,8 @@ def finish(run_dir: Path, plan: Plan, echo: bool, answers: bool = False) -> None
     with atomic_write(run_dir / "captions.jsonl") as temporary:
         text = "".join(f"{line}\n" for line in lines)
         temporary.write_text(text, encoding="utf-8", newline="\n")
+    if run.explain:
+        report_explained(run, parsed)
     plan.remove()
     if subtitles:
         print(f"{len(subtitles)} subtitle files in {run_dir / 'subtitles'}", file=sys.stderr)

@@ -9,6 +9,7 @@ from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
 from mmtx_cli.report.contribution import contribution_table, unused_modalities
 from mmtx_cli.report.cost import costs
 from mmtx_cli.report.diversity import DiversityPart, diversity_parts
+from mmtx_cli.report.explanations import Explanations, explanations
 from mmtx_cli.report.gallery import Gallery, Part, captions_part, galleries
 from mmtx_cli.report.metric_table import MetricTable, metric_table, subset_table
 from mmtx_cli.report.plots.curves import Curve, curves
@@ -38,6 +39,7 @@ class Section:
     curves: list[Curve]
     galleries: list[Gallery]
     captions: Part | None
+    explanations: Explanations | None
     quarantine: list[dict[str, str]]
     num_quarantined: int
     config: str
@@ -84,6 +86,7 @@ def section(
         captions=captions_part(run.captions, 3 * gallery, thumbnails, sounds)
         if run.captions
         else None,
+        explanations=explanations(run.path, run.captions, gallery),
         quarantine=quarantine,
         num_quarantined=len(run.quarantine),
         config=run.config.strip(),

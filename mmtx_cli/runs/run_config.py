@@ -107,6 +107,8 @@ class CaptionConfig(RunConfig):
     sidecar: str | None
     overwrite: bool
     template: str | None
+    explain: bool | str | None
+    explain_limit: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,8 @@ def state(service: Service) -> dict[str, Any]:
         "model": Path(str(model.run.ckpt)).name,
         "modalities": model.modalities,
         "reads_text": reads_text,
+        "explains": service.explains,
+        "resize_mode": model.reader.preparation.resize_mode,
         "answers": any(text_target(node) == "answers" for node in heads),
         "max_upload_bytes": limits.upload_bytes,
         "max_seconds": limits.media_seconds,

@@ -3,25 +3,26 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Key = TypeVar("Key")
 
 
 @dataclass
-class Waiting(Generic[Item]):
+class Waiting(Generic[Key, Item]):
     """An item that waits for its result; only items with equal ``key`` form a batch."""
 
     item: Item
-    key: Hashable
+    key: Key
     done: "asyncio.Future[Any]" = field(repr=False)
 
 
-class Batcher(Generic[Item, Result]):
+class Batcher(Generic[Key, Item, Result]):
     """Computes results of batches in one thread, one batch after the other.
 
     A batch is begun when the thread is free. It has all items that wait then, in their order. If
@@ -32,7 +33,7 @@ class Batcher(Generic[Item, Result]):
 
     def __init__(
         self,
-        compute: Callable[[Hashable, Sequence[Item]], Sequence[Result]],
+        compute: Callable[[Key, Sequence[Item]], Sequence[Result]],
         largest: int,
         window: float,
         expected: Callable[[], int],
@@ -46,7 +47,7 @@ class Batcher(Generic[Item, Result]):
             expected: Returns the number of items that are on their way.
         """
         self.compute, self.largest, self.window, self.expected = compute, largest, window, expected
-        self.waiting: deque[Waiting[Item]] = deque()
+        self.waiting: deque[Waiting[Key, Item]] = deque()
         self.changed = asyncio.Event()
         self.thread = ThreadPoolExecutor(1, "model")
         self.batches = 0
@@ -55,7 +56,7 @@ class Batcher(Generic[Item, Result]):
         """Look again: an item has arrived, or is no longer expected."""
         self.changed.set()
 
-    async def submit(self, item: Item, key: Hashable) -> Result:
+    async def submit(self, item: Item, key: Key) -> Result:
         """Return the result of an item.
 
         If the caller is cancelled, so is the item unless its batch has begun.
@@ -83,7 +84,7 @@ class Batcher(Generic[Item, Result]):
                         each.done.set_exception(error)
             self.batches += 1
 
-    async def next_batch(self) -> list[Waiting[Item]]:
+    async def next_batch(self) -> list[Waiting[Key, Item]]:
         """Wait for items, and take those of the next batch from the queue."""
         deadline = None
         while True:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,17 +19,30 @@ from mmtx_cli.api.model import Model
 from mmtx_cli.data.dataset import Example
 from mmtx_cli.data.loader import collate_of
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.explanation.support import check_explainable
 from mmtx_cli.runs.run_config import ServeConfig
 from mmtx_cli.runs.trained_model import check_caption
 from mmtx_cli.server.batcher import Batcher
 from mmtx_cli.server.decoding import Decoders
+from mmtx_cli.server.heat_maps import encoded
 from mmtx_cli.server.limits import Limits, RefusedRequestError
 from mmtx_cli.server.settings import Settings, settings_of
 from mmtx_cli.server.upload import check_headers, received
 
+METHOD = "gradient"
+"""How words are explained."""
 MOST_SETTINGS = 256
 """Number of settings that are kept: validating them takes milliseconds."""
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What requests of one batch have in common."""
+
+    generation: tuple[tuple[str, Any], ...]
+    seed: int
+    explain: bool
 
 
 @dataclass(frozen=True)
@@ -60,14 +73,25 @@ class Service:
         self.decoders = Decoders(model.reader, run.decoders, self.limits)
         self.threads = ThreadPoolExecutor(run.decoders, "decoder")
         size = run.data.eval_batch_size or run.data.batch_size
-        self.batcher: Batcher[Upload, Row] = Batcher(self.rows, size, run.batch_window, self.coming)
+        self.batcher: Batcher[Key, Upload, Row] = Batcher(
+            self.rows, size, run.batch_window, self.coming
+        )
         self.arrivals: dict[int, float] = {}
         """When each request began, until its file is read."""
         self.decoding = 0
         self.requests = self.answered = 0
+        self.explains = self.can_explain()
 
     def _captioner(self, generation: tuple[tuple[str, Any], ...]) -> Captioner:
         return self.model.captioner(dict(generation))
+
+    def can_explain(self) -> bool:
+        """Return True if the captions of the model can be explained."""
+        try:
+            check_explainable(self.model.network, METHOD)
+        except ConfigError:
+            return False
+        return True
 
     def coming(self) -> int:
         """Return the number of files that are about to be read; slow uploads do not count."""
@@ -75,13 +99,19 @@ class Service:
         recent = sum(now - start < self.window for start in self.arrivals.values())
         return recent + self.decoding
 
-    def rows(self, key: Hashable, uploads: Sequence[Upload]) -> list[Row]:
+    def rows(self, key: Key, uploads: Sequence[Upload]) -> list[Row]:
         """Return the rows of a batch; called in the thread of the model."""
-        generation, seed = key  # type: ignore[misc]
         for i, upload in enumerate(uploads):
             upload.example.id = str(i)
         batch = self.collate([upload.example for upload in uploads])
-        return [*self.captioner(generation).rows([batch], uploads, None, seed)]
+        captioner = self.captioner(key.generation)
+        if not key.explain:
+            return [*captioner.rows([batch], uploads, None, key.seed)]
+        found = captioner.explained([batch], uploads, None, key.seed, METHOD)
+        return [
+            row | encoded(explanation, upload.example)
+            for (row, explanation), upload in zip(found, uploads, strict=True)
+        ]
 
     async def caption(self, request: Request) -> Row:
         """Return the caption of the file in the body of a request.
@@ -98,7 +128,8 @@ class Service:
                     deadline = asyncio.get_running_loop().time() + self.limits.request_seconds
                     example = await self.in_time(deadline, self.read(path, settings.text))
             seed = self.model.run.seed if settings.seed is None else settings.seed
-            work = self.batcher.submit(Upload(settings.name, example), (settings.generation, seed))
+            key = Key(settings.generation, seed, settings.explain)
+            work = self.batcher.submit(Upload(settings.name, example), key)
             row = await self.in_time(deadline, work)
         self.answered += 1
         if "error" in row:
@@ -114,6 +145,8 @@ class Service:
                 chosen if settings.seed is None else {**chosen, "seed": settings.seed},
             )
             self.captioner(settings.generation)
+            if settings.explain:
+                check_explainable(self.model.network, METHOD)
         except ConfigError as error:
             raise RefusedRequestError(400, *error.faults) from error
 

@@ -59,9 +59,9 @@ def settings_of(query: QueryParams) -> Settings:
         raise RefusedRequestError(400, f"explain: {values['explain']!r} is not true or false")
     generation = {key: plain(value) for key, value in values.items() if key not in OTHERS}
     for key in ("num_beams", "num_return_sequences"):
-        value = generation.get(key)
-        if isinstance(value, int) and value > MOST_ROWS:
-            raise RefusedRequestError(400, f"{key}={value}: at most {MOST_ROWS} in a request")
+        rows = generation.get(key)
+        if isinstance(rows, int) and rows > MOST_ROWS:
+            raise RefusedRequestError(400, f"{key}={rows}: at most {MOST_ROWS} in a request")
     name = PurePosixPath(values.get("name", "").replace("\\", "/")).name or NAME
     text = values.get("text") or None
     return Settings(name, text, seed, bool(explain), tuple(sorted(generation.items())))
