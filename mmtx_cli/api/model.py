@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,8 @@ from mmtx_cli.runs.run_config import RunConfig
 from mmtx_cli.runs.trained_model import check_caption, check_predict, chosen_generation
 
 Errors = Literal["raise", "return"]
+CHECKED = 256
+"""Number of settings whose checks are remembered."""
 
 
 class Model:
@@ -56,6 +59,7 @@ class Model:
         self._process = Process(0, 1, device, lambda: None, progress=False)
         self._media = Media(reader.preparation, limits=reader.limits)
         self._lock = threading.Lock()
+        self.check_caption = lru_cache(CHECKED)(self._check_caption)
 
     def __repr__(self) -> str:
         parts = f"modalities={self.modalities}, heads={self.heads}, device='{self.device}'"
@@ -101,8 +105,7 @@ class Model:
             ConfigError: if the model generates no texts, or settings are invalid.
             DataError: if inputs cannot be read.
         """
-        chosen = {"text": text, "segment_seconds": segment_seconds}
-        check_caption(self.run, chosen if seed is None else {**chosen, "seed": seed})
+        self.check_caption(text is not None, segment_seconds, seed)
         captioner = self.captioner(generation)
         pieces = as_pieces(inputs, self.reader.limits, segment_seconds)
         own = self.run.seed if seed is None else seed
@@ -114,6 +117,17 @@ class Model:
         if errors == "raise":
             raise_unread(enumerate(row.get("error") for row in found), pieces)
         return found  # type: ignore[return-value]
+
+    def _check_caption(
+        self, has_text: bool, segment_seconds: float | None = None, seed: int | None = None
+    ) -> None:
+        """Check settings of a call; cached as ``check_caption``, since it takes milliseconds.
+
+        Raises:
+            ConfigError: naming all errors.
+        """
+        chosen = {"text": "x" if has_text else None, "segment_seconds": segment_seconds}
+        check_caption(self.run, chosen if seed is None else {**chosen, "seed": seed})
 
     def explain(
         self,
@@ -140,7 +154,7 @@ class Model:
             ConfigError: if the captions of the model cannot be explained, or settings are invalid.
             DataError: if inputs cannot be read.
         """
-        check_caption(self.run, {"text": text} if seed is None else {"text": text, "seed": seed})
+        self.check_caption(text is not None, seed=seed)
         captioner = self.captioner({**generation, "token_scores": True})
         check_explainable(self.network, method, captioner.name)
         pieces = as_pieces(inputs, self.reader.limits)
@@ -210,7 +224,7 @@ class Model:
             check_predict(self.run, {"texts": [*texts], "text": text})
             scores, unread = self._similarities(name, samples, texts, stream)
         else:
-            check_caption(self.run, {"text": text})
+            self.check_caption(text is not None)
             if (tokenizer := self.reader.tokenizer) is None:
                 raise CheckpointError(f"ckpt={self.run.ckpt}: {NO_TOKENIZER}")
             tokens = text_tokens(texts, module, tokenizer, self.device)

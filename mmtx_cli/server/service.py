@@ -21,7 +21,6 @@ from mmtx_cli.data.loader import collate_of
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.explanation.support import check_explainable
 from mmtx_cli.runs.run_config import ServeConfig
-from mmtx_cli.runs.trained_model import check_caption
 from mmtx_cli.server.batcher import Batcher
 from mmtx_cli.server.decoding import Decoders
 from mmtx_cli.server.heat_maps import encoded
@@ -139,11 +138,7 @@ class Service:
     def check(self, settings: Settings) -> None:
         """Raise RefusedRequestError for settings that the model does not have."""
         try:
-            chosen: dict[str, Any] = {"text": settings.text}
-            check_caption(
-                self.model.run,
-                chosen if settings.seed is None else {**chosen, "seed": settings.seed},
-            )
+            self.model.check_caption(settings.text is not None, seed=settings.seed)
             self.captioner(settings.generation)
             if settings.explain:
                 check_explainable(self.model.network, METHOD)

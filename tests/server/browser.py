@@ -74,7 +74,8 @@ class Tab:
     def center(self, selector: str) -> tuple[float, float]:
         """The center of an element."""
         box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
-        return tuple(self.run(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({box})"))  # fmt: skip
+        middle = "({x, y, width, height}) => [x + width / 2, y + height / 2]"
+        return tuple(self.run(f"({middle})({box})"))
 
     def drop(self, path: Path, selector: str) -> None:
         """Drag a file from the desktop to an element, and drop it."""
@@ -95,12 +96,8 @@ class Tab:
     def problems(self) -> list[str]:
         """What the console and the network complain about."""
         self.run("0")
-        return [
-            json.dumps(event["params"])
-            for event in self.events
-            if event["method"] in ("Runtime.exceptionThrown", "Network.loadingFailed")
-            or (event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error")
-        ]  # fmt: skip
+        kinds = ("Runtime.exceptionThrown", "Network.loadingFailed", "Log.entryAdded")
+        return [json.dumps(each["params"]) for each in self.events if each["method"] in kinds]
 
 
 @contextmanager
