@@ -105,7 +105,7 @@ class Model:
             ConfigError: if the model generates no texts, or settings are invalid.
             DataError: if inputs cannot be read.
         """
-        self.check_caption(text is not None, segment_seconds, seed)
+        self.check_caption(bool(text), segment_seconds, seed)
         captioner = self.captioner(generation)
         pieces = as_pieces(inputs, self.reader.limits, segment_seconds)
         own = self.run.seed if seed is None else seed
@@ -154,7 +154,7 @@ class Model:
             ConfigError: if the captions of the model cannot be explained, or settings are invalid.
             DataError: if inputs cannot be read.
         """
-        self.check_caption(text is not None, seed=seed)
+        self.check_caption(bool(text), seed=seed)
         captioner = self.captioner({**generation, "token_scores": True})
         check_explainable(self.network, method, captioner.name)
         pieces = as_pieces(inputs, self.reader.limits)
@@ -224,7 +224,7 @@ class Model:
             check_predict(self.run, {"texts": [*texts], "text": text})
             scores, unread = self._similarities(name, samples, texts, stream)
         else:
-            self.check_caption(text is not None)
+            self.check_caption(bool(text))
             if (tokenizer := self.reader.tokenizer) is None:
                 raise CheckpointError(f"ckpt={self.run.ckpt}: {NO_TOKENIZER}")
             tokens = text_tokens(texts, module, tokenizer, self.device)
