@@ -72,6 +72,13 @@ def name_of(args: Sequence[str]) -> str:
 
 
 KINDS = [pytest.param(kind, id=name_of(kind)) for kind in kinds()]
+PREFIX = ("decoder=huggingface", "connector=prefix")
+MODELS = [
+    pytest.param((*PREFIX, *language_model(name)), id=name)
+    for name in ARCHITECTURES
+    if name != "llama"
+]
+"""Arguments of the other language models, with one connector."""
 
 
 def tiny_decoder(args: Sequence[str], num_streams: int = 2, seed: int = 0) -> Decoder:

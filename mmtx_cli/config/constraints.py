@@ -14,6 +14,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "audio_seconds": (0.01, 1e6),
     "max_feature_length": (1, 1e6),
     "segment_seconds": (0.1, 1e9),
+    "explain_limit": (1, 1e9),
     "top": (1, 1e9),
     "bootstrap": (1, 1e9),
     "port": (0, 65535),

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmtx_cli.config.constraints import bounds_fault, entries, limit_faults
 from mmtx_cli.config.cross_checks import cross_field_faults, decoder_section
 from mmtx_cli.config.experiment_keys import experiment_hint
+from mmtx_cli.config.explain_checks import explanation_faults
 from mmtx_cli.config.generation_checks import generation_faults
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, signature_of
@@ -81,6 +82,7 @@ def check(cfg: Mapping[str, Any]) -> None:
         *cross_field_faults(cfg),
         *prediction_faults(cfg),
         *generation_faults(cfg),
+        *explanation_faults(cfg),
     ]
     if faults:
         raise ConfigError(*faults)

@@ -12,7 +12,7 @@ CELLS = 32
 """Largest number of rows and of columns of the map of a picture, and of bands."""
 STEPS = 128
 """Largest number of time steps of the map of audio."""
-SMOOTHING = 1 / 10
+SMOOTHING = 1 / 12
 """Standard deviation of the smoothing, as a part of the side of a map."""
 STEP_SMOOTHING = 1 / 64
 """The same, as a part of the length of a recording."""
@@ -34,19 +34,27 @@ def audio_map(x: Float[Tensor, "f m"]) -> Float[Tensor, "*t"]:
 
 
 def smoothed(x: Float[Tensor, "n h w"], rows: float, columns: float) -> Float[Tensor, "n h w"]:
-    """Return maps after a Gaussian filter with these standard deviations, mirrored at the edges."""
+    """Return maps after a Gaussian filter with these standard deviations, which keeps their sums.
+
+    It is mirrored at the edges.
+    """
     for axis, deviation in ((1, rows), (2, columns)):
-        kernel = gaussian(deviation, x.shape[axis] - 1, x.device)
-        if len(kernel) > 1:
-            moved = x.movedim(axis, 2)
-            flat = F.pad(moved.flatten(0, 1)[:, None], [len(kernel) // 2] * 2, mode="reflect")
-            x = F.conv1d(flat, kernel[None, None]).view_as(moved).movedim(2, axis)
+        length = x.shape[axis]
+        reach = min(round(3 * deviation), length)
+        if not reach:
+            continue
+        place = torch.arange(-reach, length + reach, device=x.device)
+        place = torch.where(place < 0, -1 - place, place)
+        place = torch.where(place >= length, 2 * length - 1 - place, place)
+        moved = x.movedim(axis, 2)
+        padded = moved.flatten(0, 1)[:, None, place]
+        kernel = gaussian(deviation, reach).to(x)
+        x = F.conv1d(padded, kernel[None, None]).view_as(moved).movedim(2, axis)
     return x
 
 
-def gaussian(deviation: float, most: int, device: torch.device) -> Float[Tensor, " k"]:
-    """Return a filter with sum 1 of three standard deviations, at most ``most``, to each side."""
-    reach = min(round(3 * deviation), most)
-    place = torch.arange(-reach, reach + 1, device=device)
-    kernel = (-0.5 * (place / max(deviation, 1e-6)).square()).exp()
+def gaussian(deviation: float, reach: int) -> Float[Tensor, " k"]:
+    """Return a filter with sum 1 that reaches ``reach`` places to each side."""
+    place = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    kernel = (-0.5 * (place / deviation).square()).exp()
     return kernel / kernel.sum()

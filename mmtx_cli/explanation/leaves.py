@@ -57,7 +57,7 @@ def as_leaves(model: MultimodalModel, batch: Batch) -> Iterator[tuple[Batch, Lea
     for name in model.encoder:
         field = batch.inputs[name]
         if name in ("image", "video") and not model.encoder[name].reads_features:
-            pixels = field.data.float() / (1 if field.data.is_floating_point() else LEVEL)
+            pixels = field.data.clone() if field.data.is_floating_point() else field.data / LEVEL
             leaves.of[name] = pixels.detach().requires_grad_()
         elif name == "audio" and not model.encoder[name].reads_features:
             leaves.of[name] = field.data.detach().clone().requires_grad_()

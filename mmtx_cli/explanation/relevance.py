@@ -96,7 +96,8 @@ def token_scores(
     hidden = head.decoder(torch.cat([begin, tokens[:, :-1]], dim=1), context)
     if rollout:
         return hidden.mean(dim=2)
-    log_probs = head.decoder.logits(hidden).float().log_softmax(dim=2)
+    logits = head.decoder.logits(hidden)
+    log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=2)
     return log_probs.gather(2, tokens[..., None])[..., 0]
 
 

@@ -7,8 +7,9 @@ token on unchanged, and whose sums are means. While the rules are active, every 
 it always computes, but its derivative is that of this network. So rollout follows any connection of
 layers: streams that attend to each other, latents, pooling, reshaping, padding.
 
-The relevance of a token is the sum over its channels. No rule makes it larger; what a learned token
-or the text itself gets is lost to the inputs.
+The relevance of a token is the sum over its channels. No rule makes it larger. A sum with something
+that does not depend on the inputs (positions, the text before it has read any) belongs to the other
+alone; what else of a state comes from learned tokens or from the text is lost to the inputs.
 """
 
 from collections.abc import Callable, Iterator

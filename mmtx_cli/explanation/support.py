@@ -32,12 +32,10 @@ def check_explainable(
     if head is None and len(heads) > 1:
         raise ConfigError(f"explain: several heads generate texts; choose from {', '.join(heads)}")
     chosen = next(iter(heads), None) if head is None else head
+    if not heads:
+        raise ConfigError(f"explain: the model generates no texts (heads: {', '.join(model.head)})")
     if chosen not in heads:
-        raise ConfigError(
-            f"explain: no head {head!r} that generates texts"
-            if head
-            else f"explain: the model generates no texts (heads: {', '.join(model.head)})"
-        )
+        raise ConfigError(f"explain: unknown head {chosen!r}; {suggest(str(chosen), heads, True)}")
     if faults := limits(model, heads[chosen], method, batch):
         raise ConfigError(*(f"explain={method}: {fault}" for fault in faults))
     return heads[chosen]

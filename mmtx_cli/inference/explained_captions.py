@@ -216,7 +216,8 @@ def report_explained(run: CaptionConfig, rows: Sequence[Mapping[str, Any]]) -> N
     count = sum("explanation" in row for row in rows)
     captioned = sum("error" not in row for row in rows)
     report = write_report(run.run_dir, title="Explained captions")
-    more = ""
     if count < captioned:
-        more = f" of {captioned}; explain_limit={captioned} explains all"
-    print(f"explained {count} inputs{more}; report: {report}", file=sys.stderr)
+        found = f"{count} of {captioned} inputs; explain_limit={len(rows)} explains all"
+    else:
+        found = f"{count} inputs"
+    print(f"explained {found}; report: {report}", file=sys.stderr)

@@ -8,10 +8,9 @@ from mmtx_cli.generation.texts import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX
 from tests.decoders import (
-    ARCHITECTURES,
     KINDS,
+    MODELS,
     generated,
-    language_model,
     rows,
     tiny_context,
     tiny_decoder,
@@ -19,12 +18,6 @@ from tests.decoders import (
 )
 from tests.tiny import BOS, EOS, LENGTH, VOCAB, gradients, same
 
-PREFIX = ("decoder=huggingface", "connector=prefix")
-MODELS = [
-    pytest.param((*PREFIX, *language_model(name)), id=name)
-    for name in ARCHITECTURES
-    if name != "llama"
-]
 EXACT = 1e-5
 """Share of the largest value; some models compute their norms and softmax in float32."""
 

@@ -53,8 +53,10 @@ class Sheet:
         self.pen.text((x + start, y), note, MUTED, font())
 
     def save(self, path: Path) -> None:
-        """Save the page as a PNG."""
-        self.image.save(path, "PNG", optimize=True)
+        """Save the page as a PNG of at most 256 colors."""
+        palette = self.image.quantize(256, method=Image.Quantize.FASTOCTREE)
+        few = self.image.quantize(256, palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+        few.save(path, "PNG", optimize=True)
 
 
 def shortened(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:

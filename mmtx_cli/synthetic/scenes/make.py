@@ -8,7 +8,7 @@ from typing import Any
 from mmtx_cli.synthetic.dataset_writer import BuiltIn, check_numbers, split_of
 from mmtx_cli.synthetic.scenes.grammar import captions, question
 from mmtx_cli.synthetic.scenes.render import draw
-from mmtx_cli.synthetic.scenes.scene import COLORS, PAIRS, SHAPES, Pair, sample_scene
+from mmtx_cli.synthetic.scenes.scene import COLORS, PAIRS, SHAPES, Pair, Scene, sample_scene
 
 # increases when the same arguments would give other images or words
 _VERSION = 2
@@ -55,11 +55,11 @@ def unseen_pairs(seed: int) -> list[Pair]:
 
 def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[str, Any]:
     """Render one scene and return its row, a pure function of (seed, index, num, size)."""
-    random = Random(f"scene {seed} {index}")
+    random = _random(index, seed)
     split, unseen = split_of(index, num), unseen_pairs(seed)
     training_pairs = [pair for pair in PAIRS if pair not in unseen]
-    is_unseen = split == "test" and index % 2 == 1
-    scene = sample_scene(random, training_pairs, must=unseen if is_unseen else ())
+    is_unseen = has_unseen(index, num)
+    scene = _sampled(random, index, num, seed)
     path = f"images/{index:05d}.jpg"
     picture = draw(scene, size, random.randrange(2**32))
     picture.save(folder / path, "JPEG", quality=92, subsampling=0)
@@ -75,6 +75,32 @@ def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[
         "answers": {answer: 10},
         "group": "unseen" if is_unseen else "seen",
     }
+
+
+def scene_of(index: int, num: int, seed: int = 0) -> Scene:
+    """Return the scene of a row of ``make_scenes``: where each thing is.
+
+    Args:
+        index: Number of the row.
+        num: Number of rows.
+        seed: Seed of the data set.
+    """
+    return _sampled(_random(index, seed), index, num, seed)
+
+
+def has_unseen(index: int, num: int) -> bool:
+    """Return whether a row shows a pair that does not occur in training."""
+    return split_of(index, num) == "test" and index % 2 == 1
+
+
+def _random(index: int, seed: int) -> Random:
+    return Random(f"scene {seed} {index}")
+
+
+def _sampled(random: Random, index: int, num: int, seed: int) -> Scene:
+    unseen = unseen_pairs(seed)
+    pairs = [pair for pair in PAIRS if pair not in unseen]
+    return sample_scene(random, pairs, must=unseen if has_unseen(index, num) else ())
 
 
 def _card(seed: int) -> dict[str, Any]:
