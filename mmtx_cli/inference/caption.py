@@ -11,7 +11,6 @@ from typing import Any
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
 from mmtx_cli.inference.caption_plan import FOLDER, Plan, check_plan, make_plan
-from mmtx_cli.inference.explained_captions import Explainer, explanation_path, report_explained
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, piece_fields
 from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
 from mmtx_cli.inference.sidecar import check_template, without_caption, write_sidecar
@@ -98,6 +97,7 @@ def finished_parts(
         CheckpointError: if its tokenizer is missing.
     """
     from mmtx_cli.data.loader import PREFETCH, make_loader
+    from mmtx_cli.inference.explained_captions import Explainer
     from mmtx_cli.inference.part_sampler import PartSampler
     from mmtx_cli.inference.predict import load_model
     from mmtx_cli.inference.texts import generated_texts
@@ -131,11 +131,7 @@ def finished_parts(
             if explainer is not None and explainer.chosen(batch):
                 explained.append((batch, outputs))
             texts = head.predictions(outputs, tokenizer)
-            found = batch_rows(batch, texts, pieces, head, run.text, run.template)
-            for i, row in zip(map(int, batch.ids), found, strict=True):
-                path = explanation_path(run, i, pieces[i].path)
-                if path and "caption" in row:
-                    row["explanation"] = path
+            for row in run_rows(batch, texts, pieces, head, run):
                 if echo:
                     print(json_line(row), flush=True)
                 rows.append(row)
@@ -143,6 +139,30 @@ def finished_parts(
             for batch, outputs in explained:
                 explainer.write(batch, outputs)
         yield number, rows
+
+
+def run_rows(
+    batch: Any,
+    texts: Sequence[dict[str, Any]],
+    pieces: Sequence[Any],
+    head: Any,
+    run: CaptionConfig,
+) -> Iterator[dict[str, Any]]:
+    """Yield the row of each input of a batch, with the path of its explanation.
+
+    Args:
+        batch: The batch, whose ids are indices of the inputs.
+        texts: The predictions of the head.
+        pieces: All inputs.
+        head: The head.
+        run: The settings.
+    """
+    from mmtx_cli.inference.explained_captions import explanation_path
+
+    rows = batch_rows(batch, texts, pieces, head, run.text, run.template)
+    for i, row in zip(map(int, batch.ids), rows, strict=True):
+        path = explanation_path(run, i, pieces[i].path)
+        yield row | ({"explanation": path} if path and "caption" in row else {})
 
 
 def identity_of(piece: Any) -> str:
@@ -240,6 +260,8 @@ def finish(
         text = "".join(f"{line}\n" for line in lines)
         temporary.write_text(text, encoding="utf-8", newline="\n")
     if run.explain:
+        from mmtx_cli.inference.explained_captions import report_explained
+
         report_explained(run, parsed)
     plan.remove()
     if subtitles:

@@ -154,17 +154,20 @@ function explain(card, row, buttons) {
     ...("audio" in maps ? audioLayers(media, maps.audio) : []),
   ];
   let chosen = null;
+  const several = Object.keys(maps).length > 1;
+  const sharesOf = (number) => Object.entries(maps)
+    .map(([name, map]) => `${name} ${percent(map.shares[number])}`).join(", ");
   const show = (number) => {
     media.classList.toggle("mapped", number !== null);
+    const line = number === null || !several ? "" : `“${row.words[number].word}”: ${sharesOf(number)}`;
+    card.querySelector(".shares").textContent = line;
     if (number !== null) for (const draw of layers) draw(number);
   };
   for (const [number, button] of buttons.entries()) {
-    const shares = Object.entries(maps).map(([name, map]) => `${name} ${percent(map.shares[number])}`);
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
     button.setAttribute("aria-label",
-      `${row.words[number].word}, probability ${percent(row.words[number].probability)}, relevance: ${shares.join(", ")}`);
-    button.title = `Relevance: ${shares.join(", ")}`;
+      `${row.words[number].word}, probability ${percent(row.words[number].probability)}, relevance: ${sharesOf(number)}`);
     button.onmouseenter = button.onfocus = () => show(number);
     button.onmouseleave = button.onblur = () => show(chosen);
     button.onclick = () => {
