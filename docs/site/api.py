@@ -12,6 +12,7 @@ PACKAGES = {
     "layer": "Building blocks that components share.",
     "metric": "Metrics: numbers from predictions.",
     "generation": "Decoding of generated text.",
+    "explanation": "Where a model sees the words that it generates.",
 }
 RARELY_MEANT = "---\nsearch:\n  boost: 0.3\n---\n\n"
 """Other pages come first in the results of a search."""

@@ -54,6 +54,20 @@ def test_the_card_describes_the_data_set(made):
     assert card.other["unseen_pairs"] == [" ".join(pair) for pair in make.unseen_pairs(0)]
 
 
+def test_the_scene_of_a_row_is_known(made):
+    for index in (0, 7, 365, 399):
+        own = make.scene_of(index, 400)
+        row = made.samples[index]
+        assert row.id == f"scene{index:05d}"
+        assert row.captions[0] == grammar.captions(own, Random(0))[0]
+        for thing in own.things:
+            pixels = np.asarray(render.cut_out([thing], 48))
+            picture = decode_image(str(row.image[0]), None)
+            there = pixels[..., 3] == 255
+            difference = picture[there].astype(int) - pixels[there][:, :3]
+            assert abs(difference).mean() < 12
+
+
 def test_the_compositional_split_is_disjoint(made):
     unseen = set(make.unseen_pairs(0))
     assert len(unseen) == 5
