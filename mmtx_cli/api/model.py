@@ -97,7 +97,7 @@ class Model(LoadedModel):
             DataError: if inputs cannot be read.
         """
         self.check_caption(bool(text), seed=seed)
-        captioner = self.captioner({**generation, "token_scores": True})
+        captioner = self.captioner(dict(generation, token_scores=True))
         check_explainable(self.network, method, captioner.name)
         pieces = as_pieces(inputs, self.reader.limits)
         own = self.run.seed if seed is None else seed

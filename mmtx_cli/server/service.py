@@ -25,7 +25,7 @@ from mmtx_cli.server.batcher import Batcher
 from mmtx_cli.server.decoding import Decoders
 from mmtx_cli.server.heat_maps import encoded
 from mmtx_cli.server.limits import Limits, RefusedRequestError
-from mmtx_cli.server.settings import Settings, settings_of
+from mmtx_cli.server.settings import Settings, plain, settings_of
 from mmtx_cli.server.upload import check_headers, received
 
 METHOD = "gradient"
@@ -39,7 +39,7 @@ Row = dict[str, Any]
 class Key:
     """What requests of one batch have in common."""
 
-    generation: tuple[tuple[str, Any], ...]
+    generation: tuple[tuple[str, str], ...]
     seed: int
     explain: bool
 
@@ -81,8 +81,8 @@ class Service:
         self.requests = self.answered = 0
         self.explains = self.can_explain()
 
-    def _captioner(self, generation: tuple[tuple[str, Any], ...]) -> Captioner:
-        return self.model.captioner(dict(generation))
+    def _captioner(self, generation: tuple[tuple[str, str], ...]) -> Captioner:
+        return self.model.captioner({key: plain(value) for key, value in generation})
 
     def can_explain(self) -> bool:
         """Return True if the captions of the model can be explained."""

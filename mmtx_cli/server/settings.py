@@ -27,14 +27,14 @@ class Settings:
         text: Text that the model reads with it.
         seed: Seed of sampled texts, or None.
         explain: Whether to return the heat map of each word.
-        generation: Settings of the generation, not validated yet.
+        generation: Settings of the generation as they are written, not validated yet.
     """
 
     name: str
     text: str | None
     seed: int | None
     explain: bool
-    generation: tuple[tuple[str, Any], ...]
+    generation: tuple[tuple[str, str], ...]
 
 
 def settings_of(query: QueryParams) -> Settings:
@@ -57,9 +57,9 @@ def settings_of(query: QueryParams) -> Settings:
         raise RefusedRequestError(400, f"seed: {values['seed']!r} is not an integer")
     if explain not in (None, True, False):
         raise RefusedRequestError(400, f"explain: {values['explain']!r} is not true or false")
-    generation = {key: plain(value) for key, value in values.items() if key not in OTHERS}
+    generation = {key: value for key, value in values.items() if key not in OTHERS}
     for key in ("num_beams", "num_return_sequences"):
-        rows = generation.get(key)
+        rows = plain(generation.get(key))
         if isinstance(rows, int) and rows > MOST_ROWS:
             raise RefusedRequestError(400, f"{key}={rows}: at most {MOST_ROWS} in a request")
     name = PurePosixPath(values.get("name", "").replace("\\", "/")).name or NAME

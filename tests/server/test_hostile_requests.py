@@ -145,6 +145,8 @@ def test_bodies_that_are_no_file(server, headers, body, status, parts):
     [
         ("num_beam=3", ["generation.num_beam", "'num_beams'"]),
         ("num_beams=three", ["generation.num_beams", "'three'"]),
+        ("num_beams=[1]", ["generation.num_beams", "[1]"]),
+        ("num_beams={}", ["generation.num_beams"]),
         ("num_beams=0", ["generation.num_beams", "at least 1"]),
         ("num_beams=10000", ["num_beams=10000", "16"]),
         ("num_beams=${oc.env:HOME}", ["generation.num_beams"]),

@@ -5,7 +5,8 @@ import pytest
 from .browser import browser
 
 CARD = "document.querySelector('article')"
-DONE = "document.querySelectorAll('article').length > 0 && !document.querySelector('.progress')"
+DONE = f"{CARD} && !document.querySelector('.progress')"
+EXPLAINED = f"{CARD}?.classList.contains('explained')"
 
 
 @pytest.fixture
@@ -27,12 +28,13 @@ def test_a_dropped_picture_gets_a_caption(tab, server, media):
     assert all(share.endswith(" %") for share in shares)
     assert tab.run("document.getElementById('status').textContent").endswith(expected)
     assert tab.run("document.querySelector('.stage img').naturalHeight") == 70
+    tab.until(EXPLAINED)
     assert tab.problems() == []
 
 
 def test_a_word_shows_where_the_model_looks(tab, media):
     tab.drop(media / "1.png", "#drop")
-    tab.until(DONE)
+    tab.until(EXPLAINED)
     mapped = "document.querySelector('.media').classList.contains('mapped')"
     assert not tab.run(mapped)
     x, y = tab.center("button.word")
@@ -52,7 +54,7 @@ def test_it_works_without_a_mouse(tab, media):
     node = tab.call("Runtime.evaluate", expression="document.getElementById('file')")
     file = {"files": [str(media / "2.png")], "objectId": node["result"]["objectId"]}
     tab.call("DOM.setFileInputFiles", **file)
-    tab.until(DONE)
+    tab.until(EXPLAINED)
     tab.run("document.querySelector('summary').focus()")
     tab.key("Tab", 9)
     label = tab.run("document.activeElement.getAttribute('aria-label')")
@@ -66,6 +68,7 @@ def test_names_and_captions_are_text(tab, media, tmp_path):
     evil.write_bytes((media / "3.png").read_bytes())
     tab.drop(evil, "#drop")
     tab.until(DONE)
+    tab.until(EXPLAINED)
     assert tab.run(f"{CARD}.querySelector('h2').textContent") == evil.name
     row = "{caption: '<b>x</b>', score: -1, words: [{word: '<b>x</b>', probability: 0.5}]}"
     tab.run(f"{CARD}.querySelector('.caption').replaceChildren(); showCaption({CARD}, {row})")
@@ -87,7 +90,7 @@ def test_errors_are_shown(tab, server, media, tmp_path):
 
 def test_a_film_shows_the_frames_that_were_read(tab, media):
     tab.drop(media / "film.mp4", "#drop")
-    tab.until(DONE)
+    tab.until(EXPLAINED)
     assert tab.run("document.querySelectorAll('.frames img').length") > 1
     tab.run("document.querySelector('button.word').focus()")
     assert tab.run("document.querySelector('.frames canvas').width") == 32

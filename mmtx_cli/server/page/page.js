@@ -53,34 +53,59 @@ function captionFile(file) {
     fail(`This file has ${megabytes(file.size)}; at most ${megabytes(server.max_upload_bytes)} are accepted.`);
     return;
   }
-  send(file, show(".progress")).then((row) => {
+  const settings = settingsOf(file);
+  send(file, settings, show(".progress")).then((row) => {
     show(".progress").remove();
-    showCaption(card, row);
+    const buttons = showCaption(card, row);
     $("status").textContent = `Caption of ${file.name}: ${row.caption}`;
+    if (server.explains && row.caption) showMaps(card, file, settings, buttons);
   }, (error) => fail(error.message));
 }
 
-function send(file, progress) {
+/* The caption is shown before its heat maps are computed, which takes longer. */
+async function showMaps(card, file, settings, buttons) {
+  const hint = card.querySelector(".hint"), before = hint.textContent;
+  hint.textContent = `${before} Computing where the model looks …`;
+  settings.set("explain", "true");
+  try {
+    const row = await send(file, settings, null);
+    if (Object.keys(row.maps).length > 0 && row.words.length === buttons.length) {
+      hint.textContent = `${before} Point at a word, or choose it, to see where the model looks.`;
+      explain(card, row, buttons);
+    } else {
+      hint.textContent = before;
+    }
+  } catch (error) {
+    hint.textContent = `${before} No heat maps: ${error.message}`;
+  }
+}
+
+function settingsOf(file) {
   const query = new URLSearchParams({name: file.name.slice(-MAX_NAME), token_scores: "true"});
-  if (server.explains) query.set("explain", "true");
   for (const [key, id] of [["text", "text"], ["num_beams", "beams"], ["num_return_sequences", "texts"]]) {
     const value = $(id).value.trim();
     if (value) query.set(key, value);
   }
-  const [bar, label] = progress.children;
+  return query;
+}
+
+function send(file, settings, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `caption?${query}`);
+    request.open("POST", `caption?${settings}`);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
-    request.upload.onprogress = (event) => {
-      bar.value = event.loaded / event.total;
-      label.textContent = `Uploading, ${percent(event.loaded / event.total)}`;
-    };
-    request.upload.onload = () => {
-      bar.removeAttribute("value");
-      label.textContent = "Captioning …";
-    };
+    if (progress) {
+      const [bar, label] = progress.children;
+      request.upload.onprogress = (event) => {
+        bar.value = event.loaded / event.total;
+        label.textContent = `Uploading, ${percent(event.loaded / event.total)}`;
+      };
+      request.upload.onload = () => {
+        bar.removeAttribute("value");
+        label.textContent = "Captioning …";
+      };
+    }
     request.onerror = () => reject(new Error("The connection to the server was lost. Is it still running?"));
     request.onload = () => {
       const answer = request.response;
@@ -113,30 +138,29 @@ function showCaption(card, row) {
   const line = card.querySelector(".caption");
   const words = row.words ?? [{word: row.caption, probability: null}];
   if (!row.caption) card.querySelector(".hint").textContent = "The model generated an empty text.";
-  const explained = row.maps && Object.keys(row.maps).length > 0 && row.words.length > 0;
-  const buttons = words.map((word, number) => {
-    const button = Object.assign(document.createElement(explained ? "button" : "span"), {className: "word"});
+  const buttons = words.map((word) => {
+    const button = Object.assign(document.createElement(server.explains ? "button" : "span"), {className: "word"});
+    if (server.explains) button.type = "button";
     button.append(Object.assign(document.createElement("b"), {textContent: word.word}), " ");
     if (word.probability !== null) {
       button.append(document.createElement("i"));
       button.append(Object.assign(document.createElement("small"), {textContent: percent(word.probability)}));
       button.style.setProperty("--share", `${100 * word.probability}%`);
     }
-    button.dataset.number = number;
     return button;
   });
   line.append(...buttons);
   if (row.caption) {
-    const hint = `Below each word: its probability by the model. Mean log-probability per token: ${row.score.toFixed(3)}.`;
-    card.querySelector(".hint").textContent = explained
-      ? `${hint} Point at a word, or choose it, to see where the model looks.` : hint;
+    const score = row.score.toFixed(3);
+    card.querySelector(".hint").textContent =
+      `Below each word: its probability by the model. Mean log-probability per token: ${score}.`;
   }
   for (const other of row.alternatives ?? []) {
     const item = document.createElement("li");
     item.textContent = `${other.caption} (${other.score.toFixed(3)})`;
     card.querySelector(".alternatives").append(item);
   }
-  if (explained) explain(card, row, buttons);
+  return buttons;
 }
 
 function explain(card, row, buttons) {
@@ -164,7 +188,6 @@ function explain(card, row, buttons) {
     if (number !== null) for (const draw of layers) draw(number);
   };
   for (const [number, button] of buttons.entries()) {
-    button.type = "button";
     button.setAttribute("aria-pressed", "false");
     button.setAttribute("aria-label",
       `${row.words[number].word}, probability ${percent(row.words[number].probability)}, relevance: ${sharesOf(number)}`);
