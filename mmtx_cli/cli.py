@@ -15,6 +15,7 @@ COMMANDS = {
     "eval": "score a trained model: metrics with intervals, predictions, an HTML report",
     "caption": "caption images, videos and audio: inputs= files, folders, globs",
     "predict": "predict classes, numbers, answers, texts or embeddings for new inputs: inputs=",
+    "serve": "caption files that are sent to a local web page or HTTP endpoint",
     "compare": "compare configurations: differences in metrics and cost: runs=, or sweep=fusions",
     "score": "compute caption metrics: references=, predictions=",
     "data": "action=create|check|import|cache: create, check, convert data; cache features",

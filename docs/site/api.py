@@ -5,6 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = "api"
 PACKAGES = {
+    "api": "The Python API: load a trained model and use it.",
     "encoder": "Encoders: raw input of one modality to tokens.",
     "fusion": "Fusions: the tokens of all modalities to fused tokens.",
     "head": "Heads: losses, predictions and metrics.",

@@ -17,6 +17,7 @@ from mmtx_cli.config.generation_checks import generation_faults
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
+from mmtx_cli.config.root_types import TYPES
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.former_names import rename_hint
@@ -28,35 +29,6 @@ PROVIDED = {
     "head": {"available", "vote", "patching", "encoders", "trained_heads", "decoder"},
 }
 """Arguments that are not configurable: the model builder provides them."""
-
-TYPES = {
-    "seed": "int",
-    "dim": "int | None",
-    "image_size": "int | None",
-    "max_length": "int | None",
-    "num_frames": "int | None",
-    "sample_rate": "int | None",
-    "audio_seconds": "float | None",
-    "max_feature_length": "int | None",
-    "segment_seconds": "float | None",
-    "text": "str | None",
-    "sidecar": "str | None",
-    "template": "str | None",
-    "explain": "bool | str | None",
-    "explain_limit": "int",
-    "top": "int",
-    "embeddings": "bool",
-    "bootstrap": "int",
-    "baselines": "bool",
-    "profile": "bool",
-    "modality_importance": "bool",
-    "resume": "bool",
-    "allow_changed_data": "bool",
-    "dtype": "str",
-    "overwrite": "bool",
-    "merged": "bool",
-}
-"""Types of the plain root keys, in whichever command has them."""
 
 
 def check(cfg: Mapping[str, Any]) -> None:
@@ -84,7 +56,7 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, kind in TYPES.items():
         if key in cfg and (fault := type_fault(cfg[key], kind)):
             yield f"{key}: {fault}"
-    for key in ("freeze", "trusted_packages", "drop_modalities", "modules"):
+    for key in ("freeze", "trusted_packages", "drop_modalities", "modules", "allowed_hosts"):
         if not isinstance(cfg.get(key, []), list):
             yield f"{key}: {cfg[key]!r} is not a list; write {key}=[{cfg[key]}]"
 

@@ -4,15 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.dataset import Example, ManifestDataset
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.sample_reader import Media
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.progress import track
 from mmtx_cli.media.backend import load_decoders
 from mmtx_cli.media.errors import NoVideoError, UnreadableError
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.suffixes import FOREIGN_IMAGES, SUFFIXES
+from mmtx_cli.media.transform import to_tensor
 from mmtx_cli.media.video.decode import video_facts
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
@@ -28,6 +33,16 @@ class Piece:
     path: str
     start: float | None = None
     end: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture in memory, of 8-bit RGB; ``name`` is only for messages."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    name: str
+    start: None = None
+    end: None = None
 
 
 def all_pieces(
@@ -68,7 +83,7 @@ class InputFiles(ManifestDataset):
 
     def __init__(
         self,
-        pieces: Sequence[Piece],
+        pieces: Sequence[Piece | Picture],
         names: Sequence[str],
         modalities: Sequence[str],
         preparation: Preprocessing,
@@ -76,11 +91,12 @@ class InputFiles(ManifestDataset):
         limits: DecodeLimits,
         text: str | None = None,
         text_tokenizer: Tokenizer | None = None,
+        media: Media | None = None,
     ) -> None:
         """Create the dataset.
 
         Args:
-            pieces: The files, or pieces of them.
+            pieces: The files, or pieces of them, or pictures in memory.
             names: Ids of the samples.
             modalities: Input modalities of the model.
             preparation: Preprocessing settings.
@@ -88,6 +104,7 @@ class InputFiles(ManifestDataset):
             limits: Decoding limits for each file.
             text: Input text for the text encoder, the same for every piece.
             text_tokenizer: The text encoder's own tokenizer, if it has one.
+            media: Decodes the files (default: a decoder of its own with these limits).
         """
         samples = [
             Sample(id=name, split="test", start=piece.start, end=piece.end, text=text)
@@ -103,12 +120,28 @@ class InputFiles(ManifestDataset):
             limits=limits,
         )
         self.pieces = pieces
+        self.media = media or self.media
         # modalities that are read as precomputed features cannot be computed here
         self.from_files = [name for name in modalities if name not in preparation.features]
 
     def read(self, example: Example, turn: int, row: int) -> None:
         """Decode the modalities that the model can read."""
-        path, sample = self.pieces[row].path, self.samples[row]
+        piece, sample = self.pieces[row], self.samples[row]
+        if isinstance(piece, Picture):
+            for name in self.first_of("image", "video"):
+                example.inputs[name] = self.media.fitted([to_tensor(piece.pixels)])
+        else:
+            self.read_file(example, piece.path, sample)
+        if not example.inputs:
+            accepted = ", ".join(self.from_files) or "features only"
+            name = piece.name if isinstance(piece, Picture) else piece.path
+            raise UnreadableError(name, f"contains no modality that the model accepts ({accepted})")
+        if (tokens := self.text("text", 0, row)) is not None:
+            example.inputs["text"] = tokens
+        self.read_prompt(example, row)
+
+    def read_file(self, example: Example, path: str, sample: Sample) -> None:
+        """Decode the modalities of a file."""
         kind, suffix = picture_kind(self.media.guard, path), Path(path).suffix.lower()
         has_image_suffix = suffix in SUFFIXES["image"] or suffix in FOREIGN_IMAGES
         # without a video encoder, read the first frame of an animation, as for `image` in a row
@@ -119,12 +152,6 @@ class InputFiles(ManifestDataset):
                 example.inputs[name] = pictures
         else:
             self.read_video(example, replace(sample, video=path, audio=path))
-        if not example.inputs:
-            accepted = ", ".join(self.from_files) or "features only"
-            raise UnreadableError(path, f"contains no modality that the model accepts ({accepted})")
-        if (tokens := self.text("text", 0, row)) is not None:
-            example.inputs["text"] = tokens
-        self.read_prompt(example, row)
 
     def read_video(self, example: Example, sample: Sample) -> None:
         """Read frames and audio of a video, or the audio of a file without video."""

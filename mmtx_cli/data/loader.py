@@ -148,7 +148,25 @@ def make_loader(
         round_to: Text and feature lengths are padded to a multiple of this.
         prefetch: Batches that each worker loads ahead.
     """
-    collate = Collate(
+    workers = default_workers() if num_workers is None else num_workers
+    notes = Notes(workers) if workers else None
+    return Loader(
+        samples,
+        batch_sampler=sampler,
+        collate_fn=collate_of(samples, round_to),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=prefetch if workers else None,
+        worker_init_fn=partial(init_worker, notes=notes),
+    )
+
+
+def collate_of(samples: ManifestDataset, round_to: int = 1) -> Collate:
+    """Return what makes batches of the examples of a dataset.
+
+    Text and feature lengths are padded to a multiple of ``round_to``.
+    """
+    return Collate(
         samples.modalities,
         samples.needs,
         samples.preparation,
@@ -158,17 +176,6 @@ def make_loader(
         {name: entries.part.vector for name, entries in samples.cached.items()},
         {name: entries.part.vector for name, entries in samples.teacher_outputs.items()},
         {name for name, entries in samples.cached.items() if entries.part.card.of_body},
-    )
-    workers = default_workers() if num_workers is None else num_workers
-    notes = Notes(workers) if workers else None
-    return Loader(
-        samples,
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-        prefetch_factor=prefetch if workers else None,
-        worker_init_fn=partial(init_worker, notes=notes),
     )
 
 

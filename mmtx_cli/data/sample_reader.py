@@ -1,7 +1,7 @@
 """Decoding of a sample's media files to tensors: images, video frames, audio, features."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, UInt8
@@ -48,9 +48,9 @@ class Media:
         """The decoder of this process; a loader's workers are copies and create their own."""
         pid = os.getpid()
         if pid not in self.guards:
-            self.guards = {
-                pid: IsolatedDecoder(self.limits.seconds, load_decoders, self.limits.bytes)
-            }
+            limits = self.limits
+            guard = IsolatedDecoder(limits.seconds, load_decoders, limits.bytes, limits.isolated)
+            self.guards = {pid: guard}
         return self.guards[pid]
 
     def __getstate__(self) -> dict[str, object]:
@@ -68,7 +68,12 @@ class Media:
             pictures.append(to_tensor(pixels))
         if self.augment is not None:
             pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
-        fitted = [fit(p, size, self.preparation.resize_mode) for p in pictures]
+        return self.fitted(pictures)
+
+    def fitted(self, pictures: Sequence[UInt8[Tensor, "3 _ _"]]) -> UInt8[Tensor, "l 3 s s"]:
+        """Return decoded images in the size that the model reads."""
+        size, mode = self.preparation.image_size, self.preparation.resize_mode
+        fitted = [fit(picture, size, mode) for picture in pictures]
         return fitted[0][None] if len(fitted) == 1 else torch.stack(fitted)
 
     def clip(self, sample: Sample, seed: int, offset: float | None) -> Clip:

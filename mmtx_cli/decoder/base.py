@@ -179,6 +179,22 @@ class Decoder(nn.Module, ABC):
         hidden = self(tokens, context)
         return self.loss(hidden.flatten(0, 1), target.flatten(), smoothing)
 
+    @torch.no_grad()
+    def log_probs(
+        self, tokens: Int[Tensor, "s t"], target: Int[Tensor, "s t"], context: Context
+    ) -> Float[Tensor, "s t"]:
+        """Return the log-probability of each token of ``target``; 0 at padding.
+
+        Args:
+            tokens: Input tokens, from BOS on, padded with IGNORE_INDEX.
+            target: The token after each of them.
+            context: Of the inputs.
+        """
+        logits = self.logits(self(tokens, context))
+        log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
+        found = log_probs.gather(2, zero_padding(target)[..., None])[..., 0]
+        return found.masked_fill(target == IGNORE_INDEX, 0.0)
+
     def connector_kwargs(self) -> dict[str, Any]:
         """Return the arguments of a connector that depend on the decoder."""
         raise NotImplementedError(f"{type(self).__name__} takes no connector")

@@ -19,11 +19,18 @@ class Process:
     world: int
     device: torch.device
     barrier: Callable[[], None]
+    progress: bool = True
+    """Progress is shown, by the first process."""
 
     @property
     def is_first(self) -> bool:
         """True for the process that merges and reports results."""
         return self.rank == 0
+
+    @property
+    def shows_progress(self) -> bool:
+        """True for the process that shows progress."""
+        return self.is_first and self.progress
 
 
 def launch(settings: TrainerSettings) -> Process:

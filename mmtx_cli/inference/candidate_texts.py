@@ -76,6 +76,7 @@ def text_vectors(
     reader: "InputReader",
     run: "RunConfig",
     process: "Process",
+    recorded: bool = True,
 ) -> dict[str, "torch.Tensor"]:
     """Return the embeddings of the texts by each contrastive head, [texts, embed_dim].
 
@@ -88,6 +89,7 @@ def text_vectors(
         reader: Turns the texts into samples.
         run: The settings; the processes exchange their outputs in its folder.
         process: This process.
+        recorded: As for ``all_answers``.
     """
     import torch
 
@@ -96,7 +98,7 @@ def text_vectors(
     if not heads:
         return {}
     samples = reader.texts(texts)
-    outputs = all_answers(model, samples, {"": dict}, run, process, "texts", heads, further=False)
+    outputs = all_answers(model, samples, {"": dict}, run, process, "texts", heads, False, recorded)
     if outputs is None:
         return {}
     by_head = {head: dict(outputs.of(head, "")) for head in heads}

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
 from mmtx_cli.inference.caption_plan import FOLDER, Plan, check_plan, make_plan
-from mmtx_cli.inference.explained_captions import Explainer, explanation_path, report_explained
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, piece_fields
 from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
 from mmtx_cli.inference.sidecar import check_template, without_caption, write_sidecar
@@ -98,12 +97,13 @@ def finished_parts(
         CheckpointError: if its tokenizer is missing.
     """
     from mmtx_cli.data.loader import PREFETCH, make_loader
+    from mmtx_cli.inference.explained_captions import Explainer
     from mmtx_cli.inference.part_sampler import PartSampler
     from mmtx_cli.inference.predict import load_model
     from mmtx_cli.inference.texts import generated_texts
 
     model = load_model(run, process.device)
-    name = captioning_head(run, model)
+    name = captioning_head(run.ckpt, model)
     head, data = model.head[name], run.data
     if (tokenizer := reader.tokenizer) is None:
         raise CheckpointError(f"ckpt={run.ckpt}: {NO_TOKENIZER}")
@@ -115,8 +115,7 @@ def finished_parts(
     loader = make_loader(samples, sampler, data.num_workers, prefetch=prefetch)
 
     def identity(index: str) -> str:
-        piece = pieces[int(index)]
-        return f"{Path(piece.path).name} {piece.start}"
+        return identity_of(pieces[int(index)])
 
     def part_of(index: str) -> int:
         return int(index) // plan.size
@@ -130,15 +129,46 @@ def finished_parts(
         for batch, outputs in part:
             if explainer is not None:
                 explainer.write(batch, outputs)
-            for row in batch_rows(batch, head.predictions(outputs, tokenizer), pieces, run, head):
+            texts = head.predictions(outputs, tokenizer)
+            for row in run_rows(batch, texts, pieces, head, run):
                 if echo:
                     print(json_line(row), flush=True)
                 rows.append(row)
         yield number, rows
 
 
-def captioning_head(run: CaptionConfig, model: Any) -> str:
-    """Return the name of the head that generates texts.
+def run_rows(
+    batch: Any,
+    texts: Sequence[dict[str, Any]],
+    pieces: Sequence[Any],
+    head: Any,
+    run: CaptionConfig,
+) -> Iterator[dict[str, Any]]:
+    """Yield the row of each input of a batch, with the path of its explanation.
+
+    Args:
+        batch: The batch, whose ids are indices of the inputs.
+        texts: The predictions of the head.
+        pieces: All inputs.
+        head: The head.
+        run: The settings.
+    """
+    from mmtx_cli.inference.explained_captions import explanation_path
+
+    rows = batch_rows(batch, texts, pieces, head, run.text, run.template)
+    for i, row in zip(map(int, batch.ids), rows, strict=True):
+        path = explanation_path(run, i, pieces[i].path)
+        yield row | ({"explanation": path} if path and "caption" in row else {})
+
+
+def identity_of(piece: Any) -> str:
+    """Return what seeds the random numbers of an input: the name of the file, and its segment."""
+    name = Path(piece.path).name if hasattr(piece, "path") else piece.name
+    return f"{name} {piece.start}"
+
+
+def captioning_head(ckpt: str | None, model: Any) -> str:
+    """Return the name of the head that generates texts; ``ckpt`` is for messages.
 
     Raises:
         ConfigError: if the model cannot caption files.
@@ -148,7 +178,7 @@ def captioning_head(run: CaptionConfig, model: Any) -> str:
     heads = [name for name, head in model.head.items() if {*TEXT_TARGETS} & {*head.targets}]
     if not heads or not {"image", "video", "audio"} & set(model.encoder):
         raise ConfigError(
-            f"ckpt={run.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
+            f"ckpt={ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
             f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning, or use "
             "`mmtx predict` instead of `mmtx caption` for the predictions of its heads"
         )
@@ -159,40 +189,46 @@ def batch_rows(
     batch: Any,
     texts: Sequence[dict[str, Any]],
     pieces: Sequence[Any],
-    run: CaptionConfig,
     head: Any,
+    text: str | None,
+    template: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of each input of a batch.
 
     Args:
-        batch: The batch.
+        batch: The batch, whose ids are indices of the inputs.
         texts: The predictions of the head.
         pieces: All inputs.
-        run: The settings.
         head: The head.
+        text: Text that the model has read with every input.
+        template: Text around the captions.
     """
     errors = {fault["id"]: fault["reason"] for fault in batch.read_errors}
-    for i, text in zip(batch.ids, texts, strict=True):
-        row = piece_fields(pieces[int(i)]) | ({"text": run.text} if run.text else {})
+    for i, found in zip(batch.ids, texts, strict=True):
+        row = piece_fields(pieces[int(i)]) | ({"text": text} if text else {})
         if i in errors:
             yield row | {"error": errors[i]}
-        elif not math.isfinite(text["score"]):
+        elif not math.isfinite(found["score"]):
             yield row | {"error": NOT_FINITE}
         else:
-            found = {"caption": templated(text.pop(head.output_key), run.template), **text}
-            if others := text.get("alternatives"):
-                found["alternatives"] = [
-                    {"caption": templated(other.pop(head.output_key), run.template), **other}
-                    for other in others
+            caption = captioned(found, head.output_key, template)
+            if others := found.get("alternatives"):
+                caption["alternatives"] = [
+                    captioned(other, head.output_key, template) for other in others
                 ]
-            if path := explanation_path(run, int(i), pieces[int(i)].path):
-                found["explanation"] = path
-            yield row | found
+            yield row | caption
 
 
-def templated(caption: str, template: str | None) -> str:
-    """Return a caption with the text around it."""
-    return template.replace("{caption}", caption) if template else caption
+def captioned(found: Mapping[str, Any], key: str, template: str | None) -> dict[str, Any]:
+    """Return a prediction with its text as ``caption``, with the text around it.
+
+    Args:
+        found: The prediction.
+        key: The key of its text.
+        template: The text around it.
+    """
+    caption = template.replace("{caption}", found[key]) if template else found[key]
+    return {"caption": caption, **{name: x for name, x in found.items() if name != key}}
 
 
 def finish(
@@ -220,6 +256,8 @@ def finish(
         text = "".join(f"{line}\n" for line in lines)
         temporary.write_text(text, encoding="utf-8", newline="\n")
     if run.explain:
+        from mmtx_cli.inference.explained_captions import report_explained
+
         report_explained(run, parsed)
     plan.remove()
     if subtitles:

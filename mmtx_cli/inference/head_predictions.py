@@ -30,6 +30,7 @@ def predicted(
     embedding: bool,
     run: RunConfig,
     process: Process,
+    recorded: bool = True,
 ) -> "Predicted | None":
     """Run the model in every process; return the merged predictions in the first, None in others.
 
@@ -40,13 +41,16 @@ def predicted(
         embedding: Whether to compute embeddings as well.
         run: The settings.
         process: This process.
+        recorded: As for ``all_answers``.
     """
     streams = StreamHead(model.dim, list(model.fusion.streams), means=embedding)
-    model.head[STREAMS] = streams  # type: ignore[index]
+    model = model.with_heads({**model.head, STREAMS: streams})
     embedded = [name for name, head in model.head.items() if embedding and head.embedding_outputs]
     heads = [*dict.fromkeys([*head_names, *embedded, STREAMS])]
     views = {"": dict}
-    answers = all_answers(model, samples, views, run, process, heads=heads, further=False)
+    answers = all_answers(
+        model, samples, views, run, process, heads=heads, further=False, recorded=recorded
+    )
     return None if answers is None else Predicted(model, samples, answers, embedded)
 
 

@@ -19,7 +19,8 @@ from mmtx_cli.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import ManifestDataset
-    from mmtx_cli.data.input_files import InputFiles, Piece
+    from mmtx_cli.data.input_files import InputFiles, Picture, Piece
+    from mmtx_cli.data.sample_reader import Media
     from mmtx_cli.data.text.tokenizer import Tokenizer
     from mmtx_cli.media.worker.limits import DecodeLimits
 
@@ -167,9 +168,20 @@ class InputReader:
         )
 
     def files(
-        self, pieces: "Sequence[Piece]", names: Sequence[str], text: str | None
+        self,
+        pieces: "Sequence[Piece | Picture]",
+        names: Sequence[str],
+        text: str | None,
+        media: "Media | None" = None,
     ) -> "InputFiles":
-        """Return files or video segments as samples with ids ``names`` and a common ``text``."""
+        """Return files or video segments as samples.
+
+        Args:
+            pieces: The files or segments.
+            names: Ids of the samples.
+            text: Text that the model reads with each of them.
+            media: Decodes the files (default: a decoder of its own).
+        """
         from mmtx_cli.data.input_files import InputFiles
 
         return InputFiles(
@@ -181,6 +193,7 @@ class InputReader:
             self.limits,
             text,
             self.text_tokenizer,
+            media,
         )
 
     def texts(self, texts: Sequence[str]) -> "ManifestDataset":
@@ -198,8 +211,13 @@ class InputReader:
         )
 
 
-def piece_fields(piece: "Piece") -> dict[str, Any]:
-    """Return the path, and for a segment its times in seconds from the start of the file."""
+def piece_fields(piece: "Piece | Picture") -> dict[str, Any]:
+    """Return the path, and for a segment its times in seconds from the start of the file.
+
+    A picture in memory has neither.
+    """
+    if not hasattr(piece, "path"):
+        return {}
     if piece.start is None or piece.end is None:
         return {"path": piece.path}
     times = {"start": piece.start, "end": piece.end, "seconds": piece.end - piece.start}

@@ -81,6 +81,7 @@ def all_answers(
     name: str = "outputs",
     heads: Sequence[str] | None = None,
     further: bool = True,
+    recorded: bool = True,
 ) -> Answers | None:
     """Predict this process's share; return the merged outputs in the first process, else None.
 
@@ -93,9 +94,11 @@ def all_answers(
         name: File name of the shares until they are merged.
         heads: Heads to run (default: all).
         further: Whether heads that score every text also predict the texts after the first.
+        recorded: Whether unreadable samples are recorded in the run folder; too many are an error.
     """
     data, precision, most = run.data, run.trainer.precision, run.data.max_unreadable_fraction
-    quarantine = Quarantine(run.run_dir / "quarantine.jsonl", len(samples), most)
+    record = run.run_dir / "quarantine.jsonl"
+    quarantine = Quarantine(record, len(samples), most) if recorded else None
     requested = list(model.head if heads is None else heads)
     local: Outputs = {key(head, view): [] for head in requested for view in views}
     unread: dict[str, Any] = {}
@@ -107,7 +110,8 @@ def all_answers(
         for batch, answers in predict(
             model, names, loader, process, precision, run.seed, transforms
         ):
-            quarantine.add(batch.read_errors)
+            if quarantine is not None:
+                quarantine.add(batch.read_errors)
             unread |= {fault["id"]: {"reason": fault["reason"]} for fault in batch.read_errors}
             for view, outputs in zip(pass_views, answers, strict=True):
                 for head, output in outputs.items():
@@ -116,7 +120,8 @@ def all_answers(
     merged = merge(local, process, run.run_dir, name)
     if not process.is_first:
         return None
-    quarantine.check()
+    if quarantine is not None:
+        quarantine.check()
     return Answers(merged, {i: str(fault["reason"]) for i, fault in merged.pop("")})
 
 

@@ -1,4 +1,4 @@
-"""The batches of the parts that this process takes."""
+"""The batches of the parts that this process takes, and of inputs in their order."""
 
 from collections.abc import Iterator
 
@@ -21,3 +21,18 @@ class PartSampler(Sampler[Keys]):
             rows = [*self.plan.part(number)]
             for i in range(0, len(rows), self.batch_size):
                 yield [(0, row) for row in rows[i : i + self.batch_size]]
+
+
+class InOrder(Sampler[Keys]):
+    """Yields batches of ``count`` rows in their order."""
+
+    def __init__(self, count: int, batch_size: int) -> None:
+        self.count, self.batch_size = count, batch_size
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[Keys]:
+        """Yield the keys of each batch."""
+        for i in range(0, self.count, self.batch_size):
+            yield [(0, row) for row in range(i, min(i + self.batch_size, self.count))]

@@ -65,7 +65,7 @@ def predict(
         views: Transforms of the encoded samples (default: only the samples as they are).
     """
     label = ", ".join(name for name in heads if not name.startswith("_")) or "samples"
-    bar = make_bar(shown=process.is_first, transient=True)
+    bar = make_bar(shown=process.shows_progress, transient=True)
     with inference(process.device, precision), bar:
         for batch in bar.track(loader, description=label):
             if any(draws(model.head[name]) for name in heads):

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,14 @@ from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_qua
 from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.runs.precomputed_features import feature_widths
-from mmtx_cli.runs.run_config import PredictConfig
+from mmtx_cli.runs.run_config import PredictConfig, RunConfig
 from mmtx_cli.runs.run_dir import open_run
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import ManifestDataset
+    from mmtx_cli.distributed.launch import Process
+    from mmtx_cli.inference.head_predictions import Predicted
+    from mmtx_cli.model.multimodal import MultimodalModel
 
 
 def predict(run: PredictConfig, paths: Sequence[str], texts: Sequence[str]) -> None:
@@ -34,8 +37,6 @@ def predict(run: PredictConfig, paths: Sequence[str], texts: Sequence[str]) -> N
         ConfigError: if no head can predict new inputs.
     """
     from mmtx_cli.distributed.launch import launch
-    from mmtx_cli.inference.candidate_texts import text_vectors
-    from mmtx_cli.inference.head_predictions import predicted
     from mmtx_cli.inference.predict import load_model
 
     start = time.perf_counter()
@@ -45,11 +46,7 @@ def predict(run: PredictConfig, paths: Sequence[str], texts: Sequence[str]) -> N
     rows = manifest_rows(run) if run.data.path else None
     process = launch(run.trainer)
     model = load_model(run, process.device)
-    head_names = [
-        n
-        for n, head in model.head.items()
-        if head.traits.predicts and (texts or not head.traits.contrastive)
-    ]
+    head_names = predicting_heads(model, bool(texts))
     if not head_names and not run.embeddings:  # user-defined heads can only be checked here
         raise ConfigError(
             f"ckpt={run.ckpt}: no head makes predictions for new inputs (heads: "
@@ -59,24 +56,77 @@ def predict(run: PredictConfig, paths: Sequence[str], texts: Sequence[str]) -> N
     for message in samples.text_truncation_warnings() if process.is_first else ():
         print(f"{message}, as in training", file=sys.stderr)
     run_dir = open_run(run.plain)
-    aligned = [name for name in head_names if model.head[name].traits.contrastive]
-    vectors = text_vectors(model, aligned, texts, reader, run, process)
-    results = predicted(model, samples, head_names, run.embeddings, run, process)
+    task = Task(head_names, texts, run.top, run.embeddings)
+    results = fill_lines(lines, model, samples, task, reader, run, process)
     if results is None:
         return
+    for note in results.missing(head_names):
+        print(note, file=sys.stderr)
+    arrays = results.embeddings() if run.embeddings else {}
+    write(run_dir, lines, arrays, of_files=rows is None, seconds=time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted: by which heads, with which candidate texts (of contrastive heads) and
+    number of most likely classes, and whether embeddings are computed.
+    """
+
+    heads: Sequence[str]
+    texts: Sequence[str] = ()
+    top: int = 5
+    embeddings: bool = False
+
+
+def predicting_heads(model: "MultimodalModel", with_texts: bool) -> list[str]:
+    """Return the heads that predict for new inputs; contrastive ones need candidate texts."""
+    return [
+        name
+        for name, head in model.head.items()
+        if head.traits.predicts and (with_texts or not head.traits.contrastive)
+    ]
+
+
+def fill_lines(
+    lines: Sequence[dict[str, Any]],
+    model: "MultimodalModel",
+    samples: "ManifestDataset",
+    task: Task,
+    reader: InputReader,
+    run: RunConfig,
+    process: "Process",
+    recorded: bool = True,
+) -> "Predicted | None":
+    """Add the predictions to the output lines, in the first process; return all outputs there.
+
+    Args:
+        lines: The fields that each line begins with.
+        model: The model.
+        samples: The samples of the lines.
+        task: What is predicted.
+        reader: Turns the candidate texts into samples.
+        run: The settings.
+        process: This process.
+        recorded: As for ``all_answers``.
+    """
+    from mmtx_cli.inference.candidate_texts import text_vectors
+    from mmtx_cli.inference.head_predictions import predicted
+
+    aligned = [name for name in task.heads if model.head[name].traits.contrastive]
+    vectors = text_vectors(model, aligned, task.texts, reader, run, process, recorded)
+    results = predicted(model, samples, task.heads, task.embeddings, run, process, recorded)
+    if results is None:
+        return None
     errors = results.errors()
     predictions = {
-        name: results.predictions(name, reader.tokenizer, run.top, texts, vectors.get(name))
-        for name in head_names
+        name: results.predictions(name, reader.tokenizer, task.top, task.texts, vectors.get(name))
+        for name in task.heads
     }
     for i, line in enumerate(lines):
         line_predictions = {name: predictions[name][i] for name in predictions}
         error = errors[i] or (NOT_FINITE if finite(line_predictions) != line_predictions else None)
         line |= {"error": error} if error else line_predictions
-    for note in results.missing(head_names):
-        print(note, file=sys.stderr)
-    arrays = results.embeddings() if run.embeddings else {}
-    write(run_dir, lines, arrays, of_files=rows is None, seconds=time.perf_counter() - start)
+    return results
 
 
 def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str, Any]]]:

@@ -1,10 +1,11 @@
 """Texts of many inputs: waiting inputs take the places of finished ones in a batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -25,8 +26,6 @@ class Pending:
         self.batches: list[tuple[int, Batch]] = []
         self.outputs: dict[int, dict[str, Tensor]] = {}
         self.count = 0
-        self.first = 0
-        """Number of the first input of the present part."""
 
     def add(self, batch: Batch) -> None:
         """Wait for the outputs of the inputs of a batch."""
@@ -42,6 +41,39 @@ class Pending:
                 return
             del self.batches[0]
             yield batch, [self.outputs.pop(i) for i in numbers]
+
+
+def texts_of(
+    model: MultimodalModel,
+    head: Any,
+    batches: Iterable[Batch],
+    device: torch.device,
+    seed: int,
+    identity: Callable[[str], str],
+) -> Iterator[tuple[Batch, list[dict[str, Tensor]]]]:
+    """Yield each batch and the outputs of a captioning head for its inputs, in their order.
+
+    Args:
+        model: The model.
+        head: The head.
+        batches: Batches of inputs that are generated together.
+        device: Device of the model.
+        seed: With the identity of an input, seeds its random numbers.
+        identity: Returns a name of the sample with an id that does not depend on the other inputs.
+    """
+    pending = Pending()
+
+    def contexts() -> Iterator[tuple[Context, Tensor]]:
+        for loaded in batches:
+            keys = step_keys(id_tensor(map(identity, loaded.ids)), seed, 0)
+            batch = head.prepare_batch(replace(loaded, keys=keys).to(device, True))
+            pending.add(loaded)
+            yield head.decoder_context(model.fusion(model.encode(batch)), batch), batch.keys
+
+    for numbers, texts in head.generate(contexts()):
+        for number, output in zip(numbers.tolist(), head.outputs(texts), strict=True):
+            pending.outputs[number] = output
+        yield from pending.complete()
 
 
 def generated_texts(
@@ -68,30 +100,17 @@ def generated_texts(
         part_of: Returns the part of a sample: only inputs of one part are generated together.
         plan: What all processes do, for the progress bar.
     """
-    head: Any = model.head[name]
-    pending = Pending()
-    bar = progress_bar(process.is_first)
+    bar = progress_bar(process.shows_progress)
     total = bar.add_task("captions", total=len(plan.pieces), completed=plan.finished())
-
-    def contexts(batches: Iterator[Batch]) -> Iterator[tuple[Context, Tensor]]:
-        for loaded in batches:
-            keys = step_keys(id_tensor(map(identity, loaded.ids)), seed, 0)
-            batch = head.prepare_batch(replace(loaded, keys=keys).to(process.device, True))
-            pending.add(loaded)
-            yield head.decoder_context(model.fusion(model.encode(batch)), batch), batch.keys
-
     with inference(process.device, precision), bar:
         for _, part in groupby(loader, key=lambda batch: part_of(batch.ids[0])):
             done = plan.finished()
-            for numbers, texts in head.generate(contexts(part)):
-                for number, output in zip(numbers.tolist(), head.outputs(texts), strict=True):
-                    pending.outputs[pending.first + number] = output
-                for batch, outputs in pending.complete():
-                    done += len(batch)
-                    bar.update(total, completed=done)
-                    with paused(bar):  # so that the caller may print
-                        yield batch, outputs
-            pending.first = pending.count
+            found = texts_of(model, model.head[name], part, process.device, seed, identity)
+            for batch, outputs in found:
+                done += len(batch)
+                bar.update(total, completed=done)
+                with paused(bar):  # so that the caller may print
+                    yield batch, outputs
 
 
 def progress_bar(shown: bool) -> Any:

@@ -17,7 +17,14 @@ from mmtx_cli.media.jpeg import JPEG_START, StrictJpeg, plain_jpeg, scan_bound
 from mmtx_cli.media.regular_file import open_regular
 from mmtx_cli.media.rgb import rgb_pixels
 
-__all__ = ["FORMATS", "UnreadableError", "decode_image", "decode_small", "image_size"]
+__all__ = [
+    "FORMATS",
+    "UnreadableError",
+    "decode_image",
+    "decode_small",
+    "image_size",
+    "upright_pixels",
+]
 
 # common image formats only: each further parser enlarges the attack surface
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
@@ -159,6 +166,11 @@ def _by_pillow(path: str, file: io.BufferedIOBase, size: int | None) -> UInt8[np
         raise UnreadableError(path, "damaged: extra data after the end of the image")
     image = _upright(image)  # frees the image as stored
     return rgb_pixels(image)
+
+
+def upright_pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the pixels of an image that is loaded, upright by its EXIF data, as 8-bit RGB."""
+    return rgb_pixels(_upright(image))
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -33,7 +33,7 @@ def read_picture(
     Raises:
         UnreadableError: as ``decode_image`` does, and as ``IsolatedDecoder.run`` does.
     """
-    pixels = decode_small(path, size, max_pixels)
+    pixels = None if guard.always else decode_small(path, size, max_pixels)
     if pixels is None:
         pixels = guard.run(decode_image, path, size, max_pixels)
     return pixels
@@ -44,7 +44,7 @@ def picture_kind(guard: IsolatedDecoder, path: str) -> str | None:
     try:
         with open_regular(path) as file:
             cheap = os.fstat(file.fileno()).st_size <= min(SMALL_BYTES.values())
-        return _kind(path) if cheap else guard.run(_kind, path)
+        return _kind(path) if cheap and not guard.always else guard.run(_kind, path)
     except UnreadableError:  # reported by the decoder
         return None
 

@@ -1,6 +1,7 @@
 """The multimodal model: encode each modality, fuse, run the heads."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,13 @@ class MultimodalModel(nn.Module):
                 project[name].requires_grad_(False)
         self.fusion = fusion
         self.head: Mapping[str, Head] = nn.ModuleDict(heads)  # type: ignore[assignment]
+
+    def with_heads(self, heads: Mapping[str, Head]) -> "MultimodalModel":
+        """Return a model of the same encoders and fusion, which shares them, with other heads."""
+        other = copy(self)
+        # not those of this model
+        other._modules = {**self._modules, "head": nn.ModuleDict(heads)}
+        return other
 
     def forward(self, batch: Batch) -> dict[str, Prediction]:
         """Run the heads; only the streams that they read are encoded and fused.

@@ -112,6 +112,22 @@ class CaptionConfig(RunConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServeConfig(RunConfig):
+    """Settings of ``serve``."""
+
+    host: str
+    port: int
+    allowed_hosts: tuple[str, ...]
+    max_upload_mb: float
+    max_seconds: float
+    upload_timeout: float
+    request_timeout: float
+    max_requests: int
+    decoders: int
+    batch_window: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictConfig(RunConfig):
     """Settings of ``predict``."""
 

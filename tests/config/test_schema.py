@@ -5,8 +5,9 @@ from omegaconf import OmegaConf
 
 from mmtx_cli.config.constraints import ALLOWED_VALUES, BOUNDS, LENGTHS, limit_faults, select
 from mmtx_cli.config.help.settings import attribute_docs, section_rows
+from mmtx_cli.config.root_types import TYPES
 from mmtx_cli.config.schema import SECTIONS
-from mmtx_cli.config.validate import TYPES, list_fields, settings_faults, subsections
+from mmtx_cli.config.validate import list_fields, settings_faults, subsections
 from tests.messages import faults_mention
 
 

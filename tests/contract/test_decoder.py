@@ -120,6 +120,17 @@ def test_several_texts_of_an_input(decoder):
         same(found[j::2][real(own)], decoder(own, context)[real(own)], EXACT)
 
 
+def test_log_probabilities_are_those_of_the_loss(decoder):
+    context, texts = tiny_context(decoder), tiny_texts(k=2)
+    inputs, targets = shifted(texts)
+    found = decoder.log_probs(inputs, targets, context)
+    assert not found[~real(targets)].any()
+    same(-found.sum(), decoder.text_loss(inputs, targets, context), EXACT)
+    step = decoder.logits(decoder(inputs, context)).log_softmax(dim=-1)
+    for row, place in real(targets).nonzero().tolist():
+        same(found[row, place], step[row, place, targets[row, place]].to(found.dtype), EXACT)
+
+
 def test_the_loss_is_the_cross_entropy(decoder):
     context, texts = tiny_context(decoder), tiny_texts()
     inputs, following = shifted(texts)

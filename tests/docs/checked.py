@@ -111,6 +111,7 @@ class Checker:
             patch("mmtx_cli.command.data_import.import_", begin),
             patch("mmtx_cli.synthetic.dataset_writer.BuiltIn.make", begin),
             patch("mmtx_cli.inference.fill_cache.cache", begin),
+            patch("mmtx_cli.server.run.serve", begin),
         ]
 
     def trained(self, run: TrainConfig) -> None:

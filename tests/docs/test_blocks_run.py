@@ -1,19 +1,22 @@
 """The blocks of the documentation that are marked ``<!-- run -->`` do what they say."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from tests.command_line import mmtx
+from tests.command_line import environment, mmtx
 
 from .own_data import make
-from .pages import PAGES, name_of
+from .pages import PAGES, blocks, name_of
 from .recorded import RUN, commands, with_commands
 from .smaller import planned, smaller
 
+TEXTS = {name_of(page): page.read_text("utf-8") for page in PAGES}
 BLOCKS = {
-    name_of(page): [block for block in with_commands(page.read_text("utf-8")) if block.mark == RUN]
-    for page in PAGES
+    name: [block for block in with_commands(text) if block.mark == RUN]
+    for name, text in TEXTS.items()
 }
 MARKED = [name for name, found in BLOCKS.items() if found]
 
@@ -34,6 +37,13 @@ def test_blocks_are_run(page, own_data, tmp_path):
         args = smaller(command.args)
         done = mmtx(*args, cwd=place)
         assert done.returncode == 0, (page, str(command), args, done.stdout, done.stderr)
+    for block in blocks(TEXTS[page]):
+        if block.language == "python" and block.mark == RUN:
+            program = [sys.executable, "-c", block.text]
+            done = subprocess.run(
+                program, cwd=place, env=environment(), capture_output=True, text=True
+            )
+            assert done.returncode == 0, (page, block.text, done.stderr)
 
 
 def test_every_task_has_blocks_that_are_run():

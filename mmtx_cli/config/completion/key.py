@@ -22,8 +22,9 @@ from mmtx_cli.config.help.command_help import component_rows, option_rows, root_
 from mmtx_cli.config.help.components import read_component
 from mmtx_cli.config.help.settings import Row, section_rows
 from mmtx_cli.config.introspect import TargetError
+from mmtx_cli.config.root_types import TYPES
 from mmtx_cli.config.schema import SECTIONS
-from mmtx_cli.config.validate import TYPES, subsections
+from mmtx_cli.config.validate import subsections
 
 _TEXT = "str | None"
 _LIST = re.compile(r"(?i)\b(?:list|tuple|sequence|set|dict|mapping)\b")

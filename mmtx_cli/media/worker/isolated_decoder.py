@@ -30,6 +30,7 @@ class IsolatedDecoder:
         timeout: float,
         prepare: Callable[[], None] | None = None,
         memory: int = DecodeLimits().bytes,
+        always: bool = False,
     ) -> None:
         """Set the limits; no child is started yet.
 
@@ -39,13 +40,14 @@ class IsolatedDecoder:
                 imports does not count towards a call.
             memory: Bytes that the child may allocate beyond its initial memory, and the maximum
                 size of an answer.
+            always: Whether readers also decode files here whose cost is bounded.
 
         Raises:
             ValueError: if ``timeout`` is not above 0.
         """
         if not timeout > 0:
             raise ValueError(f"the timeout must be above 0 seconds, not {timeout}")
-        self.timeout, self.prepare, self.memory = timeout, prepare, memory
+        self.timeout, self.prepare, self.memory, self.always = timeout, prepare, memory, always
         self._begin()
 
     def _begin(self) -> None:
@@ -119,7 +121,8 @@ class IsolatedDecoder:
             self._end()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"timeout": self.timeout, "prepare": self.prepare, "memory": self.memory}
+        names = ("timeout", "prepare", "memory", "always")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state

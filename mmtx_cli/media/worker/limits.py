@@ -9,11 +9,15 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Limits for one file: ``seconds``, ``memory`` in GB, and ``pixels`` of an image."""
+    """Limits for one file: ``seconds``, ``memory`` in GB, and ``pixels`` of an image.
+
+    If ``isolated``, images that are cheap to decode are decoded in the child process, too.
+    """
 
     seconds: float = DECODE_TIMEOUT
     memory: float = DECODE_MEMORY
     pixels: int = MAX_IMAGE_PIXELS
+    isolated: bool = False
 
     @classmethod
     def of(cls, data: DataSettings) -> "DecodeLimits":
