@@ -17,6 +17,7 @@ from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.config.schema import SECTIONS
+from mmtx_cli.config.self_critical_checks import self_critical_faults
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.former_names import rename_hint
 from mmtx_cli.suggest import suggest
@@ -70,6 +71,7 @@ def check(cfg: Mapping[str, Any]) -> None:
         *cross_field_faults(cfg),
         *prediction_faults(cfg),
         *generation_faults(cfg),
+        *self_critical_faults(cfg),
     ]
     if faults:
         raise ConfigError(*faults)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import torch
@@ -123,17 +124,36 @@ class CaptioningHead(Head):
         it is -inf where there is no such text.
         """
         context = self.decoder_context(streams, batch)
-        numbers, texts = zip(*self.generate([(context, batch.keys)]), strict=True)
-        order = torch.cat(numbers).argsort()
-        return {
-            key: torch.cat([getattr(part, name) for part in texts])[order]
-            for key, name in OUTPUTS.items()
-        }
+        texts = self.texts(context, batch.keys, self.generation)
+        return {key: getattr(texts, name) for key, name in OUTPUTS.items()}
 
-    def generate(self, source: Iterable[tuple[Context, Tensor]]) -> Iterator[tuple[Tensor, Texts]]:
+    def texts(
+        self, context: Context, keys: Int[Tensor, " b"], settings: GenerationSettings
+    ) -> Texts:
+        """Return the texts of each input, in their order.
+
+        Args:
+            context: Of the inputs.
+            keys: Their random keys.
+            settings: How texts are generated.
+        """
+        found = self.generate([(context, keys)], settings)
+        numbers, parts = zip(*found, strict=True)
+        order = torch.cat(numbers).argsort()
+        columns = {
+            field.name: torch.cat([getattr(part, field.name) for part in parts])[order]
+            for field in fields(Texts)
+        }
+        return Texts(**columns)
+
+    def generate(
+        self,
+        source: Iterable[tuple[Context, Tensor]],
+        settings: GenerationSettings | None = None,
+    ) -> Iterator[tuple[Tensor, Texts]]:
         """Yield the numbers of finished inputs and their texts (``Decoder.generate``)."""
         limits = Limits(self.bos_id, self.eos_id, self.max_length)
-        yield from self.decoder.generate(source, self.generation, limits)
+        yield from self.decoder.generate(source, settings or self.generation, limits)
 
     @staticmethod
     def outputs(texts: Texts) -> list[dict[str, Tensor]]:

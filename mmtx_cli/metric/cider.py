@@ -7,8 +7,8 @@ from mmtx_cli.metric.scores import Metric, Scores
 
 METRICS = (Metric("cider", headline=True),)
 
-_SIGMA = 6.0
-_SCALE = 10.0
+SIGMA = 6.0
+SCALE = 10.0
 
 
 def cider_scores(corpus: Corpus) -> Scores:
@@ -21,12 +21,12 @@ def cider_scores(corpus: Corpus) -> Scores:
     similarity = sum(_similarity(corpus, ngrams) for ngrams in corpus.ngrams)
     bigrams = np.maximum(corpus.length - 1, 0)
     difference = bigrams - bigrams[corpus.candidate][corpus.sample]
-    penalty = np.exp(-(difference**2) / (2 * _SIGMA**2))
+    penalty = np.exp(-(difference**2) / (2 * SIGMA**2))
     reference = ~corpus.is_candidate
     sample = corpus.sample[reference]
     total = np.bincount(sample, (similarity * penalty)[reference], minlength=corpus.num_samples)
     number = np.bincount(sample, minlength=corpus.num_samples)
-    cider = _SCALE * total / MAX_ORDER / number
+    cider = SCALE * total / MAX_ORDER / number
     return Scores({"cider": cider}, np.stack([cider, np.ones_like(cider)], axis=1), _reduce)
 
 
