@@ -35,12 +35,15 @@ class SelfCriticalHead(CaptioningHead):
 
     where the expectation over captions has the policy gradient of ``num_samples`` captions. The
     divergence from the ``teacher``, the captioner that the training starts from, is summed over the
-    words of the sampled captions; the cross-entropy, over those of a reference. The decoder is
-    without dropout, so that the captioner that samples is the one that is trained.
+    words of the sampled captions; the cross-entropy, over those of a reference. The model is
+    trained without dropout, so that the captioner that samples is the one that is trained.
     """
 
     traits: ClassVar[HeadTraits] = HeadTraits(
-        predicts=True, late_fusion=False, trains="mmtx_cli.head.captioning.CaptioningHead"
+        trains="mmtx_cli.head.captioning.CaptioningHead",
+        without_dropout=True,
+        predicts=True,
+        late_fusion=False,
     )
     metrics: tuple[str, ...] = ("reward", "length", "ended")
 
@@ -90,6 +93,7 @@ class SelfCriticalHead(CaptioningHead):
         self.teacher_head = captioning_head_name(self.teacher.model) if self.teacher else None
         self.reward: CiderReward | None = None
         self.tokenizer: Detokenizer | None = None
+        self.decoder.eval()
 
     def train(self, mode: bool = True) -> "SelfCriticalHead":
         """Set the mode of the head; the decoder stays in evaluation mode."""

@@ -20,6 +20,11 @@ class HeadTraits:
     continues the trained head of its name, and the model that it trains has that class again.
     """
 
+    without_dropout: bool = False
+    """The model is trained without dropout: what the head trains on comes from the model itself, as
+    it is in evaluation.
+    """
+
     predicts: bool = False
     """The head implements ``predictions``, for inputs without targets (``mmtx predict``)."""
 
