@@ -96,7 +96,7 @@ ARGUMENT_BOUNDS: dict[str, tuple[float | int, float | int]] = {
         ),
         (1, 1e6),
     ),
-    **dict.fromkeys(("dropout", "drop_path", "label_smoothing"), (0, 0.99)),
+    **dict.fromkeys(("dropout", "drop_path", "label_smoothing", "word_dropout"), (0, 0.99)),
     **dict.fromkeys(("mask_ratio", "decay", "label_weight"), (0, 1)),
     "mlp_ratio": (0.01, 1e3),
     **dict.fromkeys(("weight", "kl", "cross_entropy"), (0, 1e9)),

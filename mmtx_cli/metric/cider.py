@@ -5,7 +5,10 @@ import numpy as np
 from mmtx_cli.metric.ngrams import MAX_ORDER, Corpus, Ngrams
 from mmtx_cli.metric.scores import Metric, Scores
 
-METRICS = (Metric("cider", headline=True),)
+METRICS = (Metric("cider", headline=True), Metric("reward"), Metric("ended"))
+"""``reward`` is CIDEr-D as self-critical training computes it, ``ended`` the share of captions that
+have an end.
+"""
 
 SIGMA = 6.0
 SCALE = 10.0

@@ -10,7 +10,6 @@ from mmtx_cli.metric import (
     bleu,
     calibration,
     cider,
-    cider_reward,
     classification,
     ordinal,
     pretraining,
@@ -30,7 +29,6 @@ METRICS: tuple[Metric, ...] = (
     *recall.METRICS,
     *calibration.METRICS,
     *pretraining.METRICS,
-    *cider_reward.METRICS,
 )
 """All metrics of mmtx; of several headline metrics of a head, the first one is chosen."""
 

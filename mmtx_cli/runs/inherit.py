@@ -47,6 +47,7 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
     for key in ROOT_KEYS:
         cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
+    check_not_mixed(cfg)
     # new heads have a new decoder
     parts = ("fusion",) if has_new_head(cfg) else ("fusion", "connector", "decoder")
     for key in parts:
@@ -145,6 +146,18 @@ def is_chosen(node: Any) -> bool:
 def continues(node: Any) -> bool:
     """Return True if a head trains one of the trained model further instead of replacing it."""
     return is_chosen(node) and trait(node, "trains") is not None
+
+
+def check_not_mixed(cfg: DictConfig) -> None:
+    """Raise ConfigError if heads of the trained model are both trained further and replaced."""
+    heads = (cfg.get("head") or {}).items()
+    further = [name for name, node in heads if continues(node)]
+    if further and has_new_head(cfg):
+        new = [name for name, node in heads if is_chosen(node) and name not in further]
+        raise ConfigError(
+            f"head.{further[0]}: trains a head of ckpt={cfg.ckpt} further, while a new one "
+            f"({', '.join(new)}) replaces the heads of ckpt; choose head=self_critical alone"
+        )
 
 
 def continued(ckpt: str, name: str, stored: Any, chosen: DictConfig) -> DictConfig:

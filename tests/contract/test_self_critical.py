@@ -6,7 +6,7 @@ import torch
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.captioning import CaptioningHead
-from mmtx_cli.head.self_critical import SelfCriticalHead
+from mmtx_cli.head.objective.self_critical import SelfCriticalHead
 from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.types import Batch, Tokens
 from tests.decoders import KINDS, tiny_decoder

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.metric import cider_reward
+from mmtx_cli.head.objective import cider_reward
+from mmtx_cli.head.objective.cider_reward import CiderReward
 from mmtx_cli.metric.caption import token_scores
-from mmtx_cli.metric.cider_reward import CiderReward
 from tests.metric.corpora import WORDS, random_tokens
 
 TEXTS = st.lists(st.sampled_from(WORDS[:5]), max_size=8)

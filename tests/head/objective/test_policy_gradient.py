@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from mmtx_cli.layer.policy_gradient import chosen_mask, end_place, leave_one_out, policy_loss
+from mmtx_cli.head.objective.policy_gradient import (
+    chosen_mask,
+    end_place,
+    leave_one_out,
+    policy_loss,
+)
 
 EOS = 3
 

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from mmtx_cli.metric.cider import SCALE, SIGMA
 from mmtx_cli.metric.ngrams import MAX_ORDER
-from mmtx_cli.metric.scores import Metric
-
-METRICS = (Metric("reward"), Metric("ended"))
 
 Words = Sequence[str]
 Ngram = tuple[str, ...]

@@ -13,12 +13,17 @@ from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer
 from mmtx_cli.head.captioning import CaptioningHead
+from mmtx_cli.head.objective.cider_reward import CiderReward
+from mmtx_cli.head.objective.policy_gradient import (
+    chosen_mask,
+    end_place,
+    leave_one_out,
+    policy_loss,
+)
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.frozen_teacher import FrozenTeacher
-from mmtx_cli.layer.policy_gradient import chosen_mask, end_place, leave_one_out, policy_loss
 from mmtx_cli.metric.caption import caption_words
-from mmtx_cli.metric.cider_reward import CiderReward
 from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
 
 BASELINES = ("leave_one_out", "greedy")
@@ -60,6 +65,7 @@ class SelfCriticalHead(CaptioningHead):
         label_smoothing: float = 0.0,
         max_length: int = 64,
         target: str = "captions",
+        word_dropout: Sequence[float] | float = 0.0,
         num_samples: int = 5,
         temperature: float = 1.0,
         baseline: str = "leave_one_out",
@@ -86,6 +92,7 @@ class SelfCriticalHead(CaptioningHead):
             label_smoothing,
             max_length,
             target,
+            word_dropout,
         )
         self.num_samples, self.temperature, self.baseline = num_samples, temperature, baseline
         self.kl, self.cross_entropy = kl, cross_entropy
@@ -123,7 +130,7 @@ class SelfCriticalHead(CaptioningHead):
         if self.training:
             loss, metrics = self.sampled_loss(context, batch, has_target)
             if self.cross_entropy:
-                loss = loss + self.cross_entropy * self.reference_loss(context, target)
+                loss = loss + self.cross_entropy * self.reference_loss(context, target, batch)
         else:
             tokens = self.generated(context, batch.keys, GREEDY)
             metrics = self.described(tokens, self.rewards(tokens, batch, has_target))
@@ -226,11 +233,11 @@ class SelfCriticalHead(CaptioningHead):
         return places.sum(dim=2).mean(dim=1)
 
     def reference_loss(
-        self, context: Context, target: Int[Tensor, "b *k t"]
+        self, context: Context, target: Int[Tensor, "b *k t"], batch: Batch
     ) -> Float[Tensor, " b"]:
         """Return the cross-entropy of one reference of each sample, summed over its tokens."""
         inputs, following = shifted(target.view(len(target), -1, target.shape[-1])[:, 0])
-        present = following != IGNORE_INDEX
+        inputs, present = self.with_word_dropout(inputs, batch), following != IGNORE_INDEX
         log_p = self.logits(self.decoder(inputs, context), present[:, None]).log_softmax(dim=1)
         own = log_p.gather(1, following[present][:, None])[:, 0]
         own = (1 - self.label_smoothing) * own + self.label_smoothing * log_p.mean(dim=1)
