@@ -7,7 +7,7 @@ from mmtx_cli.config.constraints import entries, is_number, select
 from mmtx_cli.config.cross_checks import TRAINING, class_attribute, text_target, trait
 
 BASELINES = ("leave_one_out", "greedy")
-"""As in ``head/objective/self_critical.py``."""
+"""What the reward of a caption can be compared with."""
 
 
 def self_critical_faults(cfg: Mapping[str, Any]) -> Iterator[str]:

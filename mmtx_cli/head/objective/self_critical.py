@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.config.self_critical_checks import BASELINES
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean
@@ -26,7 +27,6 @@ from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.metric.caption import caption_words
 from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
 
-BASELINES = ("leave_one_out", "greedy")
 GREEDY = GenerationSettings(num_beams=1)
 
 
