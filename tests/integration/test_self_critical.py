@@ -20,13 +20,18 @@ SETTINGS = (
     "data.num_workers=0",
     "trainer.accelerator=cpu",
     "trainer.log_every=1",
-    "optimizer.lr=1e-3",
 )
 CAPTIONING = "mmtx_cli.head.captioning.CaptioningHead"
 
 
 def weights_of(run):
     return load_file(run / "model" / "model.safetensors")
+
+
+def gradients_of(run):
+    """The running means of the gradients, as Adam keeps them."""
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return {k: s["exp_avg"] for k, s in last["optimizer_states"][0]["state"].items()}
 
 
 def rows_of(run):
@@ -116,8 +121,8 @@ def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(place, scenes, capti
     ],
 )
 def test_micro_batches_and_processes_train_as_one(place, scenes, captioner, more):
-    """The same captions are drawn, so the weights differ by rounding alone."""
-    common = [*SETTINGS, captioner, scenes, "trainer.max_steps=3"]
+    """The same captions are drawn, so the gradients differ by rounding alone."""
+    common = [*SETTINGS, captioner, scenes, "trainer.max_steps=3", "optimizer.lr=1e-6"]
     name = more[0].partition("=")[0]
     runs = [
         place / succeeded(mmtx("finetune", *common, *own, f"run_dir={name}{len(own)}", cwd=place))
@@ -128,15 +133,15 @@ def test_micro_batches_and_processes_train_as_one(place, scenes, captioner, more
         for run in runs
     ]
     assert rewards[1] == pytest.approx(rewards[0], rel=1e-5)
-    one, two = map(weights_of, runs)
-    for key, x in one.items():
-        torch.testing.assert_close(two[key], x, rtol=1e-4, atol=1e-5)
+    one, two = map(gradients_of, runs)
+    for key, wanted in one.items():
+        assert (two[key] - wanted).norm() <= 1e-3 * wanted.norm() + 1e-7, key
 
 
 @pytest.mark.slow
 def test_precision_and_averaging(place, scenes, captioner):
     args = [*SETTINGS, captioner, scenes, "trainer.max_steps=2", "run_dir=averaged"]
-    args += ["trainer.precision=bf16-mixed", "trainer.ema=0.9", "trainer.compile=true"]
+    args += ["trainer.precision=bf16-mixed", "trainer.ema=0.9"]
     run = place / succeeded(mmtx("finetune", *args, cwd=place))
     assert all(x.isfinite().all() for x in weights_of(run).values())
 
