@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmtx_cli.metric.cider import SCALE, SIGMA
@@ -66,17 +66,16 @@ class CiderReward:
 
     def grams_of_any(self, texts: Iterable[Words]) -> set[Ngram]:
         """Return the n-grams that any of the texts has."""
-        return {gram for text in texts for gram in ngrams(self.whole(text, True))}
+        return {gram for text in texts for gram in counted(self.whole(text, True))}
 
     def whole(self, words: Words, ended: bool) -> Words:
         """Return the words of a text with its end, if that counts."""
         return [*words, END] if self.end and ended else words
 
-    def weighted(self, words: Words) -> Iterator[tuple[Ngram, float]]:
-        """Yield the n-grams of a text with their tf-idf weights."""
-        rarity, unseen = self.rarity, self.log_count
-        for gram, count in Counter(ngrams(words)).items():
-            yield gram, count * rarity.get(gram, unseen)
+    def weighted(self, words: Words) -> list[tuple[Ngram, float]]:
+        """Return the n-grams of a text with their tf-idf weights."""
+        rarity, unseen = self.rarity.get, self.log_count
+        return [(gram, count * rarity(gram, unseen)) for gram, count in counted(words).items()]
 
     def vectors(self, sample: str) -> Vectors:
         """Return the vectors of the references of a sample."""
@@ -118,14 +117,17 @@ class CiderReward:
         for product, other_norms, length in zip(products, own.norms, own.lengths, strict=True):
             # the penalty counts bigrams, as in the COCO code
             difference = max(len(text) - 1, 0) - max(length - 1, 0)
-            cosines = (
-                p / (a * b) for p, a, b in zip(product, norms, other_norms, strict=True) if a * b
-            )
-            total += math.exp(-(difference**2) / (2 * SIGMA**2)) * sum(cosines)
+            penalty = math.exp(-(difference**2) / (2 * SIGMA**2))
+            for order in range(MAX_ORDER):
+                if product[order]:
+                    total += penalty * product[order] / (norms[order] * other_norms[order])
         return SCALE * total / MAX_ORDER / len(own.lengths)
 
 
-def ngrams(words: Words) -> Iterator[Ngram]:
-    """Yield the n-grams of orders 1 to 4."""
+def counted(words: Words) -> Counter[Ngram]:
+    """Return how often each n-gram of orders 1 to 4 occurs."""
+    shifted = [words[i:] for i in range(MAX_ORDER)]
+    found: Counter[Ngram] = Counter()
     for order in range(1, MAX_ORDER + 1):
-        yield from zip(*(words[i:] for i in range(order)), strict=False)
+        found.update(zip(*shifted[:order], strict=False))
+    return found

@@ -250,18 +250,19 @@ class SelfCriticalHead(CaptioningHead):
         assert self.reward is not None
         assert self.tokenizer is not None, "a model that generates text has a tokenizer"
         ended = end_place(tokens, self.eos_id) < tokens.shape[2] - 1
-        found = [
-            [
-                self.reward.score(name, caption_words(self.tokenizer.decode(text)), end)
-                for text, end in zip(texts, ends, strict=True)
-            ]
-            if has
-            else [0.0] * tokens.shape[1]
-            for name, has, texts, ends in zip(
-                batch.ids, has_target.tolist(), tokens.tolist(), ended.tolist(), strict=True
-            )
-        ]
-        return torch.tensor(found, device=tokens.device)
+        reward = torch.zeros(tokens.shape[:2])
+        known: dict[
+            tuple[str, tuple[int, ...]], float
+        ] = {}  # the same caption is often drawn twice
+        rows = zip(batch.ids, has_target.tolist(), tokens.tolist(), ended.tolist(), strict=True)
+        for i, (name, has, texts, ends) in enumerate(rows):
+            for j, (text, end) in enumerate(zip(texts, ends, strict=True)):
+                key = name, tuple(text)
+                if has and key not in known:
+                    words = caption_words(self.tokenizer.decode(text))
+                    known[key] = self.reward.score(name, words, end)
+                reward[i, j] = known.get(key, 0.0)
+        return reward.to(tokens.device)
 
     def described(
         self, tokens: Int[Tensor, "b k t"], reward: Float[Tensor, "b k"]
