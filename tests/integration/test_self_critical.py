@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.command_line import CAPTIONER, mmtx, refused, stopped, succeeded
+from tests.command_line import CAPTIONER, error_message, mmtx, refused, stopped, succeeded
 from tests.integration.fixtures import AWKWARD_NAME
 from tests.messages import mentions
 
@@ -187,6 +187,13 @@ def test_precision_and_averaging(place, scenes, captioner):
 def test_what_cannot_be_trained_is_refused(place, scenes, captioner, contrastive, args, parts):
     given = {"START": captioner, "DUAL": contrastive}
     mentions(refused("finetune", *(given.get(a, a) for a in args), scenes, cwd=place), *parts)
+
+
+def test_a_model_with_new_parts_is_refused(place, scenes, captioner):
+    args = [*SETTINGS, captioner, scenes, "decoder.depth=2", "run_dir=deeper"]
+    parts = ["head.captioning: ", " tensors ", "head.captioning.decoder.blocks.1"]
+    mentions(error_message(mmtx("finetune", *args, cwd=place)), *parts)
+    assert not (place / "deeper").exists()
 
 
 def test_it_is_not_a_head_of_eval(place, scenes, captioner):

@@ -98,6 +98,7 @@ class SelfCriticalHead(CaptioningHead):
         self.kl, self.cross_entropy = kl, cross_entropy
         self.teacher = teacher if isinstance(teacher, FrozenTeacher) and kl else None
         self.teacher_head = captioning_head_name(self.teacher.model) if self.teacher else None
+        self.has_shared = False
         self.reward: CiderReward | None = None
         self.tokenizer: Detokenizer | None = None
         self.decoder.eval()
@@ -218,15 +219,19 @@ class SelfCriticalHead(CaptioningHead):
             chosen: Which of their next tokens were chosen.
             batch: The samples.
         """
-        assert self.teacher is not None
+        teacher = self.teacher
+        assert teacher is not None
 
         def reference(model: Any) -> Tensor:
             head = model.head[self.teacher_head]
+            if not self.has_shared:  # a frozen language model is in memory once
+                teacher.share(head.decoder, self.decoder)
+                self.has_shared = True
             streams = model.streams(batch, head.streams, {})
             hidden = head.decoder(inputs, head.decoder_context(streams, batch))
             return head.decoder.logits(hidden[chosen.flatten(0, 1)])  # type: ignore[no-any-return]
 
-        log_q = self.teacher.run(reference, logits.device).log_softmax(dim=1)
+        log_q = teacher.run(reference, logits.device).log_softmax(dim=1)
         log_p = logits.log_softmax(dim=1)
         each = (log_p.exp() * (log_p - log_q)).sum(dim=1)
         places = each.new_zeros(chosen.shape).masked_scatter(chosen, each)
