@@ -136,7 +136,8 @@ class Batch:
     ``keys`` seed the model's random numbers for each sample (``counter_rng.py``); they depend on
     the ids, and in training also on the step. If a step has several batches, ``shares`` are the
     weights of this batch in the loss of each head. ``prompt`` are the prompts of a language model
-    with a text of each row, padded with IGNORE_INDEX.
+    with a text of each row, padded with IGNORE_INDEX. ``progress`` is the share of the training
+    steps that are done, None outside of training.
     """
 
     inputs: dict[str, ModalityInput]
@@ -149,6 +150,7 @@ class Batch:
     keys: Int[Tensor, " b"] = None  # type: ignore[assignment]
     shares: dict[str, Tensor] = field(default_factory=dict)
     prompt: Int[Tensor, "b p"] | None = None
+    progress: Float[Tensor, ""] | None = None
 
     def __post_init__(self) -> None:
         """Derive the keys from the ids."""

@@ -86,6 +86,7 @@ OTHERS = (
     *("masked_video", "masked_audio", "distillation_video", "distillation_audio"),
     *("self_distillation_video", "self_distillation_audio"),
     "logit_distillation",
+    "self_critical",
 )
 """Heads of modalities that these models have not, or that learn from a trained model;
 ``tests/head`` tries them with theirs.

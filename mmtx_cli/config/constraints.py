@@ -101,13 +101,14 @@ ARGUMENT_BOUNDS: dict[str, tuple[float | int, float | int]] = {
             "body_heads",
             "body_channels",
             "k",
+            "num_samples",
         ),
         (1, 1e6),
     ),
-    **dict.fromkeys(("dropout", "drop_path", "label_smoothing"), (0, 0.99)),
+    **dict.fromkeys(("dropout", "drop_path", "label_smoothing", "word_dropout"), (0, 0.99)),
     **dict.fromkeys(("mask_ratio", "decay", "label_weight"), (0, 1)),
     "mlp_ratio": (0.01, 1e3),
-    "weight": (0, 1e9),
+    **dict.fromkeys(("weight", "kl", "cross_entropy"), (0, 1e9)),
     "temperature": (1e-4, 1e4),
 }
 """Minimum and maximum of arguments of mmtx's encoders, fusions and heads, by argument name. They

@@ -19,6 +19,7 @@ from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.config.root_types import TYPES
 from mmtx_cli.config.schema import SECTIONS
+from mmtx_cli.config.self_critical_checks import self_critical_faults
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.former_names import rename_hint
 from mmtx_cli.suggest import suggest
@@ -46,6 +47,7 @@ def check(cfg: Mapping[str, Any]) -> None:
         *prediction_faults(cfg),
         *generation_faults(cfg),
         *explanation_faults(cfg),
+        *self_critical_faults(cfg),
     ]
     if faults:
         raise ConfigError(*faults)

@@ -94,6 +94,17 @@ class Head(nn.Module, ABC):
         """Modalities whose raw input the head reads itself, instead of the encoder's output."""
         return ()
 
+    def begin_training(
+        self, train: Sequence[Sample], val: Sequence[Sample], tokenizer: Detokenizer | None
+    ) -> None:
+        """Read what the loss needs of the whole data set; by default, nothing.
+
+        Args:
+            train: The training samples.
+            val: The validation samples.
+            tokenizer: Tokenizer of the target texts.
+        """
+
     def prepare_batch(self, batch: Batch) -> Batch:
         """Return the batch to encode: the batch itself, or a corrupted copy (masked objectives)."""
         return batch

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.counter_rng import uniform
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import answer_metrics
 from mmtx_cli.decoder.base import MakeDecoder, shifted
@@ -58,10 +60,14 @@ class CaptioningHead(Head):
         label_smoothing: float = 0.1,
         max_length: int = 64,
         target: str = "captions",
+        word_dropout: Sequence[float] | float = 0.0,
     ) -> None:
         """``max_length`` is the maximum number of tokens.
 
         ``target`` is ``captions`` or ``answers``; each epoch trains on one per sample.
+        ``word_dropout`` is the probability with which an input word is replaced by the begin token
+        in training (Bowman et al. 2016), or ``[first, last]``, between which it changes linearly
+        over the training.
         """
         super().__init__(dim, available, streams, weight)
         if target not in self.text_targets:
@@ -71,6 +77,7 @@ class CaptioningHead(Head):
         self.bos_id, self.eos_id = bos_id, eos_id
         self.label_smoothing = label_smoothing
         self.max_length = max_length
+        self.word_dropout = first_and_last(word_dropout)
         # with a single stream the summary is a shortcut past the attention, which then trains much
         # later
         self.stream_summary = StreamSummary(dim, self.streams) if len(self.streams) > 1 else None
@@ -94,11 +101,28 @@ class CaptioningHead(Head):
         if target is None:
             return Prediction(None, {})
         inputs, next_tokens = shifted(target.flatten(0, -2))
+        inputs = self.with_word_dropout(inputs, batch)
         context = self.decoder_context(streams, batch)
         smoothing = self.label_smoothing if self.training else 0.0
         total = self.decoder.text_loss(inputs, next_tokens, context, smoothing)
         count = (next_tokens != IGNORE_INDEX).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
+
+    def with_word_dropout(self, inputs: Int[Tensor, "s t"], batch: Batch) -> Int[Tensor, "s t"]:
+        """Return the input tokens of texts with some words replaced by BOS, in training.
+
+        Which ones depends on the key of the sample alone, not on the other texts in the batch.
+        """
+        first, last = self.word_dropout
+        if not self.training or not (first or last):
+            return inputs
+        count = len(inputs) // len(batch.keys)
+        progress = 0.0 if batch.progress is None else batch.progress
+        drawn = uniform(batch.keys, count * self.max_length, "word dropout")
+        drawn = drawn.view(len(inputs), self.max_length)[:, : inputs.shape[1]]
+        dropped = drawn < first + (last - first) * progress
+        dropped[:, :1] = False
+        return inputs.masked_fill(dropped & (inputs != IGNORE_INDEX), self.bos_id)
 
     def target_texts(self, batch: Batch) -> Int[Tensor, "b *k t"] | None:
         """Return the target texts, truncated to ``max_length``."""
@@ -126,18 +150,35 @@ class CaptioningHead(Head):
         it is -inf where there is no such text.
         """
         context = self.decoder_context(streams, batch)
-        numbers, texts = zip(*self.generate([(context, batch.keys)]), strict=True)
-        order = torch.cat(numbers).argsort()
-        return {
-            key: torch.cat([getattr(part, name) for part in texts])[order]
-            for key, name in OUTPUTS.items()
-        }
+        texts = self.texts(context, batch.keys)
+        return {key: getattr(texts, name) for key, name in OUTPUTS.items()}
 
-    def generate(self, source: Iterable[tuple[Context, Tensor]]) -> Iterator[tuple[Tensor, Texts]]:
-        """Yield the numbers of finished inputs and their texts (``Decoder.generate``)."""
+    def texts(
+        self, context: Context, keys: Int[Tensor, " b"], settings: GenerationSettings | None = None
+    ) -> Texts:
+        """Return the texts of each input, in their order (``generate``)."""
+        found = self.generate([(context, keys)], settings)
+        numbers, parts = zip(*found, strict=True)
+        order = torch.cat(numbers).argsort()
+        columns = {
+            field.name: torch.cat([getattr(part, field.name) for part in parts])[order]
+            for field in fields(Texts)
+        }
+        return Texts(**columns)
+
+    def generate(
+        self,
+        source: Iterable[tuple[Context, Tensor]],
+        settings: GenerationSettings | None = None,
+    ) -> Iterator[tuple[Tensor, Texts]]:
+        """Yield the numbers of finished inputs and their texts (``Decoder.generate``).
+
+        ``settings`` are others than the head's own, without a constraint.
+        """
         limits = Limits(self.bos_id, self.eos_id, self.max_length)
+        constraint = self.constraint if settings is None else None
         yield from self.decoder.generate(
-            source, self.generation, limits, constraint=self.constraint
+            source, settings or self.generation, limits, constraint=constraint
         )
 
     @staticmethod
@@ -207,6 +248,20 @@ class CaptioningHead(Head):
             row |= {name: values[i] for name, values in targets.items()}
             row["scores"] = {name: float(x[i]) for name, x in scores.per_sample.items()}
         return Evaluation(rows, scores)
+
+
+def first_and_last(word_dropout: Sequence[float] | float) -> tuple[float, float]:
+    """Return the first and the last probability of word dropout.
+
+    Raises:
+        ValueError: If they are not two probabilities.
+    """
+    pair = [word_dropout] * 2 if isinstance(word_dropout, (int, float)) else [*word_dropout]
+    if len(pair) != 2 or not all(isinstance(p, (int, float)) and 0 <= p < 1 for p in pair):
+        raise ValueError(
+            f"word_dropout={word_dropout}: must be a probability below 1, or two: [first, last]"
+        )
+    return float(pair[0]), float(pair[1])
 
 
 class EarlierCaptioningHead(CaptioningHead, metaclass=Restoring):

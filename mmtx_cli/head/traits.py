@@ -15,6 +15,16 @@ class HeadTraits:
     trained: bool = True
     """The head is trained as part of a model. If not, it is evaluation-only."""
 
+    trains: str | None = None
+    """Path of the head class that this one trains further, from a trained model (``ckpt``). It
+    continues the trained head of its name, and the model that it trains has that class again.
+    """
+
+    without_dropout: bool = False
+    """The model is trained without dropout: what the head trains on comes from the model itself, as
+    it is in evaluation.
+    """
+
     predicts: bool = False
     """The head implements ``predictions``, for inputs without targets (``mmtx predict``)."""
 

@@ -21,6 +21,17 @@ class FrozenTeacher:
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTeacher":
         return self  # never modified, so copies share it
 
+    def share(self, part: nn.Module, own: nn.Module) -> None:
+        """Let frozen parameters of a part of the teacher use the memory of equal ones of ``own``.
+
+        Call it once both are on their device.
+        """
+        frozen = {n: p for n, p in own.named_parameters() if not p.requires_grad}
+        for name, parameter in part.named_parameters():
+            other = frozen.get(name)
+            if other is not None and torch.equal(parameter, other):
+                parameter.data = other.data
+
     @torch.compiler.disable
     def run(self, function: Callable[[Any], Tensor], device: torch.device) -> Tensor:
         """Return ``question(model)``, computed on ``device`` and converted to at least float32."""

@@ -52,5 +52,10 @@ def token_scores(candidates: list[list[str]], references: list[list[list[str]]])
     return Scores.merged(*parts, *([cider_scores(words)] if has_weights(words) else []))
 
 
+def caption_words(caption: str) -> list[str]:
+    """Return the words of a caption whose n-grams BLEU and CIDEr-D count."""
+    return _words(tokenize(composed(caption)))
+
+
 def _words(tokens: list[str]) -> list[str]:
     return " ".join(tokens).split()

@@ -5,10 +5,13 @@ import numpy as np
 from mmtx_cli.metric.ngrams import MAX_ORDER, Corpus, Ngrams
 from mmtx_cli.metric.scores import Metric, Scores
 
-METRICS = (Metric("cider", headline=True),)
+METRICS = (Metric("cider", headline=True), Metric("reward"), Metric("ended"))
+"""``reward`` is CIDEr-D as self-critical training computes it, ``ended`` the share of captions that
+have an end.
+"""
 
-_SIGMA = 6.0
-_SCALE = 10.0
+SIGMA = 6.0
+SCALE = 10.0
 
 
 def cider_scores(corpus: Corpus) -> Scores:
@@ -21,12 +24,12 @@ def cider_scores(corpus: Corpus) -> Scores:
     similarity = sum(_similarity(corpus, ngrams) for ngrams in corpus.ngrams)
     bigrams = np.maximum(corpus.length - 1, 0)
     difference = bigrams - bigrams[corpus.candidate][corpus.sample]
-    penalty = np.exp(-(difference**2) / (2 * _SIGMA**2))
+    penalty = np.exp(-(difference**2) / (2 * SIGMA**2))
     reference = ~corpus.is_candidate
     sample = corpus.sample[reference]
     total = np.bincount(sample, (similarity * penalty)[reference], minlength=corpus.num_samples)
     number = np.bincount(sample, minlength=corpus.num_samples)
-    cider = _SCALE * total / MAX_ORDER / number
+    cider = SCALE * total / MAX_ORDER / number
     return Scores({"cider": cider}, np.stack([cider, np.ones_like(cider)], axis=1), _reduce)
 
 

@@ -1,6 +1,6 @@
 """Initialize a model from a trained one, after checking that its config and weights match."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from mmtx_cli.config.validate import component_faults
@@ -49,7 +49,7 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     images can then process frames at once.
 
     Raises:
-        CheckpointError: If no tensor matches.
+        CheckpointError: If no tensor matches, or not all do for a head that trains one further.
     """
     skipped_prefixes = tuple(f"encoder.{name}." for name in fresh)
     weights, state = read_weights(ckpt), model.state_dict()
@@ -63,6 +63,8 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     }
     if not fitting:
         raise CheckpointError(f"ckpt={ckpt}: none of its tensors matches this model")
+    if further := [name for name, head in model.head.items() if head.traits.trains]:
+        check_complete(ckpt, further[0], sorted(state.keys() - fitting.keys()))
     if faults := type_mismatches(state, fitting):
         raise CheckpointError(f"ckpt={ckpt}: {'; '.join(faults[:5])}: not saved by mmtx")
     model.load_state_dict(fitting, strict=False)
@@ -76,6 +78,23 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
         )
         details += "".join(f"; {name}.image: from encoder.image" for name in copied)
         print(f"ckpt: loaded {len(fitting)} of {len(state)} tensors from {ckpt}{details}")
+
+
+def check_complete(ckpt: str, head: str, missing: Sequence[str]) -> None:
+    """Raise CheckpointError if a model with a head that trains one of ``ckpt`` further has new
+    tensors.
+
+    Args:
+        ckpt: The trained model.
+        head: Name of the head.
+        missing: Tensors that are not in it, or have other shapes.
+    """
+    if missing:
+        raise CheckpointError(
+            f"head.{head}: trains the model in ckpt={ckpt} further, but {len(missing)} tensors of "
+            f"this model are not in it ({', '.join(missing[:3])}, …); remove the keys that change "
+            "its encoders, fusion, decoder or tokenizer"
+        )
 
 
 def as_image_encoder(name: str) -> str | None:

@@ -35,6 +35,19 @@ class MultimodalModel(nn.Module):
                 project[name].requires_grad_(False)
         self.fusion = fusion
         self.head: Mapping[str, Head] = nn.ModuleDict(heads)  # type: ignore[assignment]
+        self.disable_dropout()
+
+    def train(self, mode: bool = True) -> "MultimodalModel":
+        """Set the mode of all submodules except those of ``disable_dropout``."""
+        super().train(mode)
+        self.disable_dropout()
+        return self
+
+    def disable_dropout(self) -> None:
+        """Set encoders and fusion to evaluation mode if a head is trained without dropout."""
+        if any(head.traits.without_dropout for head in self.head.values()):
+            for part in (*self.encoder.values(), self.fusion):
+                part.eval()
 
     def with_heads(self, heads: Mapping[str, Head]) -> "MultimodalModel":
         """Return a model of the same encoders and fusion, which shares them, with other heads."""

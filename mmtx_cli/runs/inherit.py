@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmtx_cli.config.cross_checks import class_attribute, is_trained
+from mmtx_cli.config.cross_checks import class_attribute, is_trained, trait
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
@@ -47,6 +47,7 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
     for key in ROOT_KEYS:
         cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
+    check_not_mixed(cfg)
     # new heads have a new decoder
     parts = ("fusion",) if has_new_head(cfg) else ("fusion", "connector", "decoder")
     for key in parts:
@@ -60,7 +61,15 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         )
     cfg.encoder = merged(model["encoder"], cfg.get("encoder") or {})
     chosen = cfg.get("head") or {}
-    cfg.head = OmegaConf.create(chosen) if has_new_head(cfg) else merged(model["head"], chosen)
+    if has_new_head(cfg):
+        cfg.head = OmegaConf.create(chosen)
+    else:
+        further = {
+            name: continued(cfg.ckpt, name, model["head"].get(name), node)
+            for name, node in chosen.items()
+            if continues(node)
+        }
+        cfg.head = merged(model["head"], {**chosen, **further})
     cfg.data = cfg.get("data") or {}
     for key in DATA_KEYS:
         cfg.data.setdefault(key, preparation[key])
@@ -126,19 +135,62 @@ def reads_audio(node: Any) -> bool:
 def has_new_head(cfg: DictConfig) -> bool:
     """Return True if new trainable heads replace those of the trained model."""
     nodes = (cfg.get("head") or {}).values()
-    return any(node is not None and not is_change(node) and is_trained(node) for node in nodes)
+    return any(is_chosen(node) and not continues(node) for node in nodes)
+
+
+def is_chosen(node: Any) -> bool:
+    """Return True if a node chooses a trainable head."""
+    return node is not None and not is_change(node) and is_trained(node)
+
+
+def continues(node: Any) -> bool:
+    """Return True if a head trains one of the trained model further instead of replacing it."""
+    return is_chosen(node) and trait(node, "trains") is not None
+
+
+def check_not_mixed(cfg: DictConfig) -> None:
+    """Raise ConfigError if heads of the trained model are both trained further and replaced."""
+    heads = (cfg.get("head") or {}).items()
+    further = [name for name, node in heads if continues(node)]
+    if further and has_new_head(cfg):
+        new = [name for name, node in heads if is_chosen(node) and name not in further]
+        raise ConfigError(
+            f"head.{further[0]}: trains a head of ckpt={cfg.ckpt} further, while a new one "
+            f"({', '.join(new)}) replaces the heads of ckpt; choose head=self_critical alone"
+        )
+
+
+def continued(ckpt: str, name: str, stored: Any, chosen: DictConfig) -> DictConfig:
+    """Return the stored head with the class and the arguments of the one that trains it further.
+
+    Raises:
+        ConfigError: if it is not of the class that can be trained further.
+    """
+    wanted = trait(chosen, "trains")
+    if not isinstance(stored, Mapping) or stored.get("_target_") != wanted:
+        found = f"is a {stored['_target_']}" if isinstance(stored, Mapping) else "does not exist"
+        raise ConfigError(
+            f"head.{name}: trains a {wanted} of a trained model further, but head.{name} of "
+            f"ckpt={ckpt} {found}; train that one first, without {chosen['_target_']}"
+        )
+    own = {
+        key: chosen[key]
+        for key in map(str, chosen)
+        if key not in stored or not OmegaConf.is_interpolation(chosen, key)
+    }
+    return OmegaConf.merge(stored, own)  # type: ignore[return-value]
 
 
 def check_heads_eval_only(cfg: DictConfig) -> None:
     """Raise ConfigError if a head is added that must be trained; evaluation-only heads may be."""
-    if has_new_head(cfg):
-        nodes = cfg.head.items()
+    nodes = (cfg.get("head") or {}).items()
+    if any(is_chosen(node) for _, node in nodes):
         raise ConfigError(
             *(
                 f"head={name}: must be trained and is loaded from ckpt=; remove it, or use one of "
                 f"{', '.join(accepted_options('head', 'eval'))}"
                 for name, node in nodes
-                if node is not None and not is_change(node) and is_trained(node)
+                if is_chosen(node)
             )
         )
 

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.config.cross_checks import trait
+from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.runs.run_config import RunConfig
 
 
@@ -42,6 +44,23 @@ def make_portable(nodes: Mapping[str, Any], parts: Any) -> None:
     """Change the nodes of encoders or heads, so that they need no pretrained weights, in place."""
     for name, part in parts.items():
         change(nodes[name], part.rebuild_kwargs())
+
+
+def trained_forms(heads: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nodes of heads as a trained model has them.
+
+    A head that only trains another one further (trait ``trains``) becomes that one.
+    """
+    return {name: trained_form(node) for name, node in heads.items()}
+
+
+def trained_form(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the node of a head as a trained model has it."""
+    target = trait(node, "trains")
+    if not isinstance(target, str):
+        return node
+    known = signature_of(target).parameters
+    return {"_target_": target, **{key: value for key, value in node.items() if key in known}}
 
 
 def make_decoder_portable(model: dict[str, Any], heads: Any) -> None:

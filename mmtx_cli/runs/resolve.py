@@ -120,6 +120,10 @@ def make_absolute(cfg: DictConfig) -> None:
     for key in ("path", "root", "tokenizer", "cache"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
+    for node in (cfg.head or {}).values():
+        teacher = node.get("teacher") if OmegaConf.is_dict(node) else None
+        if isinstance(teacher, str) and os.path.exists(os.path.expanduser(teacher)):
+            node.teacher = os.path.abspath(os.path.expanduser(teacher))
     for key in ("decoder", "vlm"):
         weights = cfg[key].get("weights") if cfg.get(key) else None
         if isinstance(weights, str) and os.path.exists(os.path.expanduser(weights)):

@@ -12,7 +12,12 @@ from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.data_changes import check_data_unchanged, row_digests
 from mmtx_cli.runs.feature_cache import check_cache, open_cache
-from mmtx_cli.runs.model_config import make_decoder_portable, make_portable, model_config
+from mmtx_cli.runs.model_config import (
+    make_decoder_portable,
+    make_portable,
+    model_config,
+    trained_forms,
+)
 from mmtx_cli.runs.precomputed_features import set_feature_statistics
 from mmtx_cli.runs.resume import run_settings
 from mmtx_cli.runs.run_config import TrainConfig, with_facts
@@ -93,6 +98,7 @@ def build_module(source: RunData) -> TrainingModule:
     make_portable(config["model"]["encoder"], module.model.encoder)
     make_portable(config["model"]["head"], module.model.head)
     make_decoder_portable(config["model"], module.model.head)
+    config["model"]["head"] = trained_forms(config["model"]["head"])
     if not run.resume:
         set_feature_statistics(module.model, source.corpus)
     make_optimizer(module.model, run.optimizer)  # validates its settings
@@ -104,6 +110,9 @@ def make_loaders(source: RunData, module: TrainingModule) -> tuple[TrainingData,
     run = source.run
     round_to = 8 if run.trainer.compile else 1
     loaders = training_data(module.model, source.corpus, run.seed, round_to)
+    for head in module.model.head.values():
+        val = loaders.val.samples if loaders.val else []
+        head.begin_training(loaders.train.samples, val, source.corpus.tokenizer)
     length = RunLength.of(run.trainer, len(loaders.order))
     module.steps = length.steps
     return loaders, length

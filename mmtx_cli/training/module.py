@@ -145,8 +145,11 @@ class TrainingModule(pl.LightningModule):
         return total
 
     def at_step(self, batch: Batch, step: int) -> Batch:
-        """Return the batch with the random keys of its samples set for ``step``."""
-        return replace(batch, keys=step_keys(batch.keys, self.seed, step))
+        """Return the batch with the random keys of its samples and the progress at ``step``."""
+        keys = step_keys(batch.keys, self.seed, step)
+        # a tensor, because a compiled model is specialized to each number
+        progress = torch.full((), step / max(1, self.steps), device=keys.device)
+        return replace(batch, keys=keys, progress=progress)
 
     def prepared(self, parts: list[Batch], step: int) -> list[Batch]:
         """Return the micro-batches of a step on the module's device, with their loss ``shares``."""

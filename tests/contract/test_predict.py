@@ -39,7 +39,9 @@ OWN_EMBEDDINGS = {
     ],
     **{f"distillation_{name}": [f"distillation_{name}"] for name in REPRESENTATIVE},
 }
-HEADS = accepted_options("head", "finetune")
+CHOICES = load_choices(["head"], accepted_options("head", "finetune"), [conf_dir()])
+HEADS = [head.name for head in CHOICES if trait(head.content, "trains") is None]
+"""Without those that only train another head of a model further."""
 PARTS = (
     *("encoder/audio=ast", "encoder.audio.stem=patch", "head.matching.pair=[image,text]"),
     *(f"head.distillation_{name}.teacher=null" for name in REPRESENTATIVE),

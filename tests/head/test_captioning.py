@@ -243,3 +243,61 @@ class TestAnswers:
     def test_there_is_nothing_else_to_say(self):
         with raises(ValueError, "target='answer': ", "captions or answers"):
             head_of(target="answer")
+
+
+def inputs_read(head, streams, batch):
+    """The input tokens that the decoder is given in training."""
+    found = []
+    hook = head.decoder.register_forward_pre_hook(lambda _, args: found.append(args[0]))
+    head(streams, batch)
+    hook.remove()
+    return found[0]
+
+
+def whole_batch(progress):
+    """Captions of 7, 4 and 3 tokens, and none, at a share of the training."""
+    target = torch.randint(5, VOCAB, (4, 7))
+    for row, length in enumerate([7, 4, 3, 0]):
+        target[row, length:] = IGNORE_INDEX
+    target[:, 0] = torch.where(target[:, 0] == IGNORE_INDEX, IGNORE_INDEX, BOS)
+    return Batch({}, {"captions": target}, list("abcd"), progress=torch.tensor(progress))
+
+
+def test_word_dropout_goes_from_the_first_to_the_last_probability(streams):
+    """Only words become BOS, which then are as many as the probability says."""
+    head = head_of(word_dropout=[0.0, 0.8]).train()
+    for progress in (0.0, 0.5, 1.0):
+        batch = whole_batch(progress)
+        plain = batch.targets["captions"][:, :-1]
+        shares = []
+        for step in range(200):
+            batch.keys = torch.arange(4) + 10 * step
+            found = inputs_read(head, streams, batch)
+            changed = found != plain
+            assert (found[changed] == BOS).all()
+            assert not changed[:, 0].any()
+            assert not changed[plain == IGNORE_INDEX].any()
+            shares.append(changed.sum().item() / (plain[:, 1:] != IGNORE_INDEX).sum().item())
+        assert sum(shares) / 200 == pytest.approx(0.8 * progress, abs=0.03)
+    assert torch.equal(inputs_read(head.eval(), streams, batch), plain)
+
+
+def test_dropped_words_do_not_depend_on_the_batch(streams):
+    """Nor on its longest text, with one caption per sample or several."""
+    head = head_of(word_dropout=0.5).train()
+    batch = whole_batch(0.3)
+    for target in (
+        batch.targets["captions"],
+        torch.stack([batch.targets["captions"], batch.targets["captions"].flip(1).abs() % 7], 1),
+    ):
+        batch = Batch({}, {"captions": target}, list("abcd"), progress=batch.progress)
+        together = inputs_read(head, streams, batch).view(4, -1, 6)
+        one = {name: Tokens(s.x[1:2], s.mask[1:2]) for name, s in streams.items()}
+        short = Batch({}, {"captions": target[1:2, ..., :5]}, ["b"], progress=batch.progress)
+        assert torch.equal(inputs_read(head, one, short), together[1, :, :4])
+
+
+@pytest.mark.parametrize("value", [1.0, -0.1, [0.1], [0.0, 0.5, 0.2], [0.1, 1.5]])
+def test_word_dropout_is_one_probability_or_two(value):
+    with raises(ValueError, "word_dropout=", "[first, last]"):
+        head_of(word_dropout=value)

@@ -193,9 +193,9 @@ def test_where_nothing_is_trained_the_settings_are_those_that_matter(helped):
 @pytest.mark.quick_cases(25)
 def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped):
     listed = rows(helped("finetune", f"{group}={name}"))
-    (content,) = (choice.content for choice in load_choices([group], [name], [conf_dir()]))
+    (choice,) = load_choices([group], [name], [conf_dir()])
+    content, place = choice.content, choice.place
     module, _, cls = content["_target_"].rpartition(".")
-    place = f"head.{name}" if group == "head" else group.replace("/", ".")
     hidden = {*PROVIDED.get(group, ()), *FILLED}
     filled = tuple(f"${{{key}" for key in FILLED)
     hidden |= {key for key, value in content.items() if str(value).startswith(filled)}
