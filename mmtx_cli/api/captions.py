@@ -19,6 +19,7 @@ from mmtx_cli.inference.caption_plan import BATCHES
 from mmtx_cli.inference.part_sampler import InOrder
 from mmtx_cli.inference.predict import inference
 from mmtx_cli.inference.texts import texts_of
+from mmtx_cli.model.constrain import constraint_of
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import Batch
 
@@ -64,9 +65,14 @@ class Captioner:
             tokenizer: Of the texts.
             device: Of the model.
             precision: Lightning's name of the precision.
+
+        Raises:
+            ConfigError: If no text satisfies the constraints in the settings.
         """
         head: Any = copy(model.head[name])  # shares the weights
-        head.generation = settings
+        if settings != head.generation:
+            head.generation = settings
+            head.constraint = constraint_of(head, tokenizer.to_json())
         return cls(model, name, head, tokenizer, device, precision)
 
     def rows(

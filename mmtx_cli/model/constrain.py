@@ -20,13 +20,27 @@ def constrain(model: MultimodalModel, tokenizer_json: str | None) -> None:
         ConfigError: If they are invalid, contradict each other, or no text of at most the maximum
             length satisfies them.
     """
-    from tokenizers import Tokenizer
-
     head: Any
     for head in model.head.values():
-        settings = getattr(head, "generation", None)
-        if settings is None or tokenizer_json is None or not any(parts(settings)):
-            continue
-        head.constraint = Constraint(settings, Tokenizer.from_str(tokenizer_json))
-        limits = limited(settings, Limits(head.bos_id, head.eos_id, head.max_length))
-        head.constraint.check_length(limits.max_length - 1)
+        if hasattr(head, "generation") and tokenizer_json is not None:
+            head.constraint = constraint_of(head, tokenizer_json)
+
+
+def constraint_of(head: Any, tokenizer_json: str) -> Constraint | None:
+    """Return the constraint in the settings of a head that generates text, if there is one.
+
+    Args:
+        head: The head.
+        tokenizer_json: The tokenizer of its texts.
+
+    Raises:
+        ConfigError: As ``constrain``.
+    """
+    from tokenizers import Tokenizer
+
+    if not any(parts(head.generation)):
+        return None
+    constraint = Constraint(head.generation, Tokenizer.from_str(tokenizer_json))
+    limits = limited(head.generation, Limits(head.bos_id, head.eos_id, head.max_length))
+    constraint.check_length(limits.max_length - 1)
+    return constraint

@@ -65,7 +65,11 @@ def chosen_generation(run: RunConfig, chosen: Mapping[str, Any]) -> GenerationSe
     wrong = [key for key, value in chosen.items() if key in known and not is_plain(value)]
     others = {key: value for key, value in chosen.items() if key not in wrong}
     faults = [
-        *(f"generation.{key}: {chosen[key]!r} is not a number, true or false" for key in wrong),
+        *(
+            f"generation.{key}: {chosen[key]!r} is not a number, a text, a list of texts, true or "
+            "false"
+            for key in wrong
+        ),
         *settings_faults("generation", others, GenerationSettings),
     ]
     if faults:
@@ -81,8 +85,13 @@ def chosen_generation(run: RunConfig, chosen: Mapping[str, Any]) -> GenerationSe
 
 
 def is_plain(value: Any) -> bool:
-    """Return True for None, a bool or a finite number: there are no other settings."""
-    return value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value))
+    """Return True for None, a bool, a finite number, a string or a list of strings: there are no
+    other settings.
+    """
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(text, str) for text in value)
+    number = isinstance(value, float) and isfinite(value)
+    return value is None or number or isinstance(value, (int, str))
 
 
 def check_caption(run: RunConfig, chosen: Mapping[str, Any]) -> None:

@@ -58,6 +58,10 @@ def settings_of(query: QueryParams) -> Settings:
     if explain not in (None, True, False):
         raise RefusedRequestError(400, f"explain: {values['explain']!r} is not true or false")
     generation = {key: value for key, value in values.items() if key not in OTHERS}
+    if "regex" in generation:  # may take seconds and gigabytes to prepare
+        raise RefusedRequestError(
+            400, "regex: not available in a request; start the server with it"
+        )
     for key in ("num_beams", "num_return_sequences"):
         rows = plain(generation.get(key))
         if isinstance(rows, int) and rows > MOST_ROWS:

@@ -90,6 +90,17 @@ def test_captions_are_those_of_the_command(model, untrained, files, tmp_path, se
     assert [row["path"] for row in expected] == files
 
 
+def test_constraints_hold(model, files):
+    found = model.caption(files, include=["red"], exclude=["a"], max_new_tokens=12)
+    for row in found:
+        assert "red" in row["caption"].split()
+        assert "a" not in row["caption"].lower().split()
+        assert "unmet" not in row
+    assert all("red" not in row["caption"].split() for row in model.caption(files))
+    with pytest.raises(ConfigError, match="no text satisfies it together"):
+        model.caption(files, choices=["yes"], include=["no"])
+
+
 def test_segments_are_those_of_the_command(model, untrained, files, tmp_path):
     expected = captioned(tmp_path / "run", untrained, files, "segment_seconds=0.5")
     found = model.caption(files, segment_seconds=0.5)
