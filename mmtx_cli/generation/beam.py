@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.method import Method, append
 from mmtx_cli.generation.rules import Rule
-from mmtx_cli.generation.texts import Limits, Open, gather_rows
+from mmtx_cli.generation.texts import Open, gather_rows
 
 
 class BeamSearch(Method):

@@ -11,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rules import Rule, apply
-from mmtx_cli.generation.texts import Limits, Open
+from mmtx_cli.generation.texts import Open
 
 
 @dataclass

@@ -1,24 +1,14 @@
 """The search method that the settings choose."""
 
-from dataclasses import replace
-
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.generation.beam import BeamSearch
 from mmtx_cli.generation.contrastive import ContrastiveSearch
+from mmtx_cli.generation.limits import Limits, num_beams
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rowwise import Greedy, Sampling
 from mmtx_cli.generation.rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
-from mmtx_cli.generation.texts import Limits
 
-DEFAULT_BEAMS = 3
 CANDIDATES = 4
-
-
-def num_beams(settings: GenerationSettings) -> int:
-    """Return the number of beams; 1 for methods without beams."""
-    if settings.do_sample or settings.penalty_alpha is not None:
-        return 1
-    return settings.num_beams or max(DEFAULT_BEAMS, settings.num_return_sequences)
 
 
 def make_method(settings: GenerationSettings, limits: Limits) -> Method:
@@ -28,8 +18,7 @@ def make_method(settings: GenerationSettings, limits: Limits) -> Method:
         settings: The settings.
         limits: Of the texts of the model.
     """
-    if settings.max_new_tokens is not None:
-        limits = replace(limits, max_length=min(limits.max_length, settings.max_new_tokens + 1))
+    limits = limits.lowered(settings)
     rules = make_rules(settings, limits)
     penalty, texts = settings.length_penalty, settings.num_return_sequences
     if settings.penalty_alpha is not None:

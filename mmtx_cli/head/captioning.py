@@ -13,7 +13,8 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import answer_metrics
 from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean
-from mmtx_cli.generation.texts import Limits, Texts
+from mmtx_cli.generation.limits import Limits
+from mmtx_cli.generation.texts import Texts
 from mmtx_cli.generation.words import word_probabilities
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits

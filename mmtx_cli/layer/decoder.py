@@ -123,6 +123,27 @@ class DecoderBlock(nn.Module):
             cached[:, :, columns.stop - 1] = projected[:, :, 0]
         key, value = cache.past
         keys = key[:, :, columns], value[:, :, columns]
-        x = x + self.attention.read(new, keys, mask).view(b, k, d)
-        x = x + self.cross_attention.read(self.norm2(x), cache.context, context_mask)
+        return self.attend(x, new, keys, mask, cache.context, context_mask)
+
+    def attend(
+        self,
+        x: Float[Tensor, "b k d"],
+        new: Float[Tensor, "r 1 d"],
+        past: KeyValue,
+        past_mask: Bool[Tensor, "r m"] | None,
+        context: KeyValue,
+        context_mask: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b k d"]:
+        """Return the output of the block for one token of each beam.
+
+        Args:
+            x: The token of each beam.
+            new: The same, normalized, in rows: r = b * k.
+            past: Keys and values of the text so far, with those of this token.
+            past_mask: Where they belong to the text of each row; None for everywhere.
+            context: Keys and values of the context.
+            context_mask: Where the context is real.
+        """
+        x = x + self.attention.read(new, past, past_mask).view_as(x)
+        x = x + self.cross_attention.read(self.norm2(x), context, context_mask)
         return x + self.feed_forward(self.norm3(x))

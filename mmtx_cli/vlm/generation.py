@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.config.schema import GenerationSettings
-from mmtx_cli.generation.make import num_beams
-from mmtx_cli.generation.texts import Limits, Texts, gather_rows
+from mmtx_cli.generation.limits import Limits, num_beams
+from mmtx_cli.generation.texts import Texts, gather_rows
 from mmtx_cli.hub.huggingface import quiet_logging
 from mmtx_cli.vlm.sequence import begins_with_bos
 

@@ -22,7 +22,8 @@ from mmtx_cli.decoder.lm_arguments import argument_fault
 from mmtx_cli.decoder.lm_tokenizer import target_tokenizer_json
 from mmtx_cli.decoder.stored_state import exclude_from_state
 from mmtx_cli.errors import DataError
-from mmtx_cli.generation.texts import Limits, Texts
+from mmtx_cli.generation.limits import Limits
+from mmtx_cli.generation.texts import Texts
 from mmtx_cli.hub.huggingface import quiet_logging
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable

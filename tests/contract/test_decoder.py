@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmtx_cli.decoder.base import shifted
-from mmtx_cli.generation.texts import Limits
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX
 from tests.decoders import (
