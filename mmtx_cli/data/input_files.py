@@ -13,7 +13,7 @@ from mmtx_cli.media.backend import load_decoders
 from mmtx_cli.media.errors import NoVideoError, UnreadableError
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.suffixes import FOREIGN_IMAGES, SUFFIXES
-from mmtx_cli.media.video.decode import video_facts
+from mmtx_cli.media.video.facts import video_facts
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 

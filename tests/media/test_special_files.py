@@ -19,7 +19,7 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import decode_image, decode_small, image_size
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.regular_file import open_regular
-from mmtx_cli.media.video.decode import video_facts
+from mmtx_cli.media.video.facts import video_facts
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.command_line import refused
 from tests.data.hostile import not_waiting
