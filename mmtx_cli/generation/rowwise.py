@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.counter_rng import uniform
+from mmtx_cli.counter_rng.tensors import uniform
 from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rules import Rule

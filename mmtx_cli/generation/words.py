@@ -34,3 +34,32 @@ def word_probabilities(
             totals[min(max(place, 0), len(words) - 1)] += log_probs[i]
     pairs = zip(words, totals, strict=True)
     return [{"word": word, "probability": round(math.exp(total), 4)} for word, total in pairs]
+
+
+def text_row(
+    tokens: Sequence[Sequence[int]],
+    scores: Sequence[float],
+    log_probs: Sequence[Sequence[float]] | None,
+    key: str,
+    eos: int,
+    tokenizer: Detokenizer,
+) -> dict[str, Any]:
+    """Return the best text of an input under ``key``, its score, and the other ones.
+
+    Args:
+        tokens: Of the texts, the best first, padded with the end token.
+        scores: Of the texts; -inf where there is none.
+        log_probs: Of the tokens, if the probabilities of words are wanted.
+        key: Key of the text.
+        eos: ID of the end token.
+        tokenizer: Converts tokens to text.
+    """
+    found: list[dict[str, Any]] = [
+        {key: tokenizer.decode(text), "score": score}
+        for text, score in zip(tokens, scores, strict=True)
+    ]
+    for row, text, values in zip(found, tokens, log_probs or (), strict=False):
+        row["words"] = word_probabilities(text, values, eos, tokenizer)
+    best, *others = found
+    alternatives = [other for other in others if math.isfinite(other["score"])]
+    return best | ({"alternatives": alternatives} if len(found) > 1 else {})

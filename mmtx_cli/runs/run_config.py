@@ -16,6 +16,7 @@ from mmtx_cli.config.schema import (
     OptimizerSettings,
     TrainerSettings,
 )
+from mmtx_cli.io.onnx_folder import FORMAT
 
 MODEL_KEYS = ("dim", "encoder", "fusion", "connector", "decoder", "head")
 """Root keys that describe the model."""
@@ -107,6 +108,11 @@ class CaptionConfig(RunConfig):
     sidecar: str | None
     overwrite: bool
     template: str | None
+
+    @property
+    def is_onnx(self) -> bool:
+        """True if the model is a folder of ONNX graphs, which runs without torch."""
+        return self.stored.get("format") == FORMAT
 
 
 @dataclass(frozen=True, kw_only=True)

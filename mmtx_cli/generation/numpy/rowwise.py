@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, UInt64
 
-from mmtx_cli.counter_bits import uniform_numbers
+from mmtx_cli.counter_rng.bits import uniform_numbers
 from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.numpy.arrays import largest, log_softmax, softmax
 from mmtx_cli.generation.numpy.method import Method

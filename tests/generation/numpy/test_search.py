@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtx_cli.config.schema import GenerationSettings
-from mmtx_cli.counter_bits import id_keys, seeded_keys
+from mmtx_cli.counter_rng.bits import id_keys, seeded_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.generation.make import make_method
 from mmtx_cli.generation.numpy.make import make_method as make_array_method

@@ -1,8 +1,8 @@
 """Counter-based random bits for each sample, with NumPy.
 
 They depend only on the seed, the epoch or step, and the sample's id, so that any number of workers
-and processes, and a resumed run, draw the same ones. ``counter_rng.py`` computes the same with
-torch.
+and processes, and a resumed run, draw the same ones. ``counter_rng/tensors.py`` computes the same
+with torch.
 """
 
 import hashlib
@@ -54,14 +54,14 @@ def random_bits(
 
 
 def seeded_keys(keys: UInt64[np.ndarray, " b"], seed: int, step: int) -> UInt64[np.ndarray, " b"]:
-    """Return the keys of the samples for a step, as ``counter_rng.step_keys`` does."""
+    """Return the keys of the samples for a step, as ``tensors.step_keys`` does."""
     return mix(keys ^ random_bits(seed, step, np.zeros(1, dtype=np.uint64)))
 
 
 def uniform_numbers(
     keys: UInt64[np.ndarray, " b"], n: int, purpose: str
 ) -> Float32[np.ndarray, "b n"]:
-    """Return ``n`` uniform numbers in [0, 1) for each key, as ``counter_rng.uniform`` does."""
+    """Return ``n`` uniform numbers in [0, 1) for each key, as ``tensors.uniform`` does."""
     with np.errstate(over="ignore"):
         counters = np.arange(n, dtype=np.uint64) * np.uint64(GAMMA)
         bits = mix(mix(keys ^ id_keys([purpose]))[:, None] + counters)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.counter_bits import (
+from mmtx_cli.counter_rng.bits import (
     GAMMA,
     MULTIPLIERS,
     SHIFTS,

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.counter_bits import id_keys, mix, random_bits, seeded_keys, uniform_numbers
-from mmtx_cli.counter_rng import id_tensor, mix_tensor, signed, step_keys, uniform
+from mmtx_cli.counter_rng.bits import id_keys, mix, random_bits, seeded_keys, uniform_numbers
+from mmtx_cli.counter_rng.tensors import id_tensor, mix_tensor, signed, step_keys, uniform
 
 ids = st.lists(st.text(max_size=8), min_size=1, max_size=20)
 
