@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 
-from mmtx_cli.config.preprocessing import Preprocessing
+from mmtx_cli.config.preprocessing import HOPS_PER_SECOND, Preprocessing
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.media.audio.array_decode import decode_wave
 from mmtx_cli.media.backend import load_array_decoders
+from mmtx_cli.media.errors import OutsideError
 from mmtx_cli.media.image_reader import read_picture
 from mmtx_cli.media.resize import fit_pixels
 from mmtx_cli.media.video.array_decode import Frames, decode_frames
@@ -38,9 +40,25 @@ class ArrayMedia:
             decode_frames, sample.video, sampling, p.image_size, p.resize_mode, *window
         )
 
-    def sound(self, sample: Sample, offset: float | None) -> None:
-        """Models that read audio are not exported."""
-        raise NotImplementedError("audio is not read without torch")
+    def sound(self, sample: Sample, offset: float | None) -> Float[np.ndarray, "l h"] | None:
+        """Return a sample's audio in hops of 10 ms; None if the file has no audio."""
+        p = self.preparation
+        window = sample.sound_window
+        try:
+            wave = self.guard.run(
+                decode_wave, sample.audio, p.sample_rate, p.audio_seconds, *window
+            )
+        except OutsideError:
+            if not sample.has_own_sound:
+                raise
+            return None  # a video may be longer than its soundtrack
+        return None if wave is None else hops(wave, p.sample_rate)
+
+
+def hops(wave: Float[np.ndarray, " n"], sample_rate: int) -> Float[np.ndarray, "l h"]:
+    """Split a waveform into hops of 10 ms, zero-padding the last."""
+    size = sample_rate // HOPS_PER_SECOND
+    return np.pad(wave, (0, -len(wave) % size)).reshape(-1, size)
 
 
 def padded(
@@ -54,7 +72,7 @@ def padded(
         dtype: Type of the result.
     """
     lengths = np.array([0 if row is None else len(row) for row in rows])
-    data = np.zeros((len(rows), max(1, int(lengths.max())), *shape), dtype=dtype)
+    data: np.ndarray = np.zeros((len(rows), max(1, int(lengths.max())), *shape), dtype=dtype)
     for i, row in enumerate(rows):
         if row is not None:
             data[i, : len(row)] = row

@@ -165,7 +165,7 @@ def batch_rows(
 
 def captioned(text: dict[str, Any], template: str | None) -> dict[str, Any]:
     """Return a prediction of the head with its texts as captions."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in text.items():
         if key in TEXT_KEYS:
             found["caption"] = templated(value, template)

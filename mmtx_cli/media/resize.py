@@ -23,7 +23,8 @@ def fit_pixels(
     pixels: UInt8[np.ndarray, "h w 3"], size: int, how: str
 ) -> UInt8[np.ndarray, "3 {size} {size}"]:
     """Resize an image to a square, with the same result as ``media/transform.py``."""
-    inner = scaled_sides(*pixels.shape[:2], size, how)
+    height, width = pixels.shape[:2]
+    inner = scaled_sides(height, width, size, how)
     if how == "pad":
         top, left = (padding(side, size) for side in inner)
         padded = np.zeros((3, size, size), dtype=np.uint8)

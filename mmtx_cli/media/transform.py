@@ -40,7 +40,8 @@ def fit(
     ``Resize`` and ``CenterCrop`` do; "pad" scales the longer side to ``size`` and pads with black;
     "squash" ignores the aspect ratio.
     """
-    inner = scaled_sides(*pictures.shape[-2:], size, how)
+    height, width = pictures.shape[-2:]
+    inner = scaled_sides(height, width, size, how)
     resized = resize(pictures, *inner)
     if how == "pad":
         top, left = (padding(side, size) for side in inner)

@@ -14,7 +14,8 @@ from mmtx_cli.data.duplicate_files import same_content
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.media.audio.decode import check_sound, decode_sound
+from mmtx_cli.media.audio.array_decode import check_sound
+from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import decode_image, decode_small, image_size
 from mmtx_cli.media.image_reader import picture_kind

@@ -70,7 +70,7 @@ class Method(ABC):
 
     def divisor(self, length: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b 1"]:
         """Return the divisor of the scores of texts of this length."""
-        return np.float32(length[:, None]) ** np.float32(self.length_penalty)
+        return np.power(length[:, None].astype(np.float32), np.float32(self.length_penalty))
 
     def norm(self, now: Open) -> Float[np.ndarray, "b 1"]:
         """Return the divisor of the scores of texts that end with their present tokens."""

@@ -73,7 +73,7 @@ class Open:
     @property
     def done(self) -> Bool[np.ndarray, " b"]:
         """Return which inputs are finished."""
-        return self.group_done.all(axis=1)
+        return np.all(self.group_done, axis=1)
 
     def only(self, inputs: Int[np.ndarray, " m"]) -> "Open":
         """Return the entries of some inputs."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmtx_cli.config.preprocessing import HOPS_PER_SECOND
 from mmtx_cli.counter_rng.bits import id_keys, seeded_keys
 from mmtx_cli.data.array_reader import ArrayMedia, padded
 from mmtx_cli.data.manifest.sample import Sample
@@ -68,6 +69,7 @@ class FileReader:
         self.shapes: dict[str, tuple[tuple[int, ...], type]] = {
             "image": picture,
             "video": picture,
+            "audio": ((p.sample_rate // HOPS_PER_SECOND,), np.float32),
             "text": ((), np.int64),
         }
         self.tokens: np.ndarray | None = None

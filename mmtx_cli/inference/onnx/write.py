@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from mmtx_cli.config.preprocessing import Preprocessing
+from mmtx_cli.config.preprocessing import HOPS_PER_SECOND, Preprocessing
 from mmtx_cli.data.text.columns import TEXT_TARGETS
 from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.errors import ConfigError
@@ -22,8 +22,6 @@ from mmtx_cli.io.onnx_folder import DECODER, ENCODER, GraphFacts, write_onnx_fol
 from mmtx_cli.io.untrusted.onnx_file import MAX_GRAPH_BYTES
 from mmtx_cli.model.multimodal import MultimodalModel
 
-INPUTS = ("image", "video", "text")
-"""Modalities that are read without torch."""
 OPSET = 18
 SIZES = 2, 3, 2
 """Inputs, rows of each, and generated tokens of the example that is traced."""
@@ -86,13 +84,11 @@ def exportable_head(model: MultimodalModel, source: str) -> str:
             f"{type(decoder).__name__}; export it without format (or with merged=true), and use "
             "that model folder"
         )
-    other = [name for name in model.encoder if name not in INPUTS]
     features = [name for name, encoder in model.encoder.items() if encoder.reads_features]
-    if other or features:
+    if features:
         raise ConfigError(
-            f"{source}: format=onnx supports models of {', '.join(INPUTS)}, read from files; this "
-            f"one also reads {', '.join([*other, *(f'features of {n}' for n in features)])}; "
-            "export it without format"
+            f"{source}: this model reads precomputed features ({', '.join(features)}), so it "
+            "captions no files; export it without format"
         )
     return names[0]
 
@@ -132,13 +128,34 @@ def example_inputs(
     random = torch.Generator().manual_seed(seed)
     inputs: list[Tensor] = []
     for name in model.encoder:
-        length = {"image": 2, "video": max(2, p.num_frames), "text": min(8, p.max_length)}[name]
-        shape = (batch, length) if name == "text" else (batch, length, 3, *[p.image_size] * 2)
-        high = text_vocabulary(model) if name == "text" else 256
-        dtype = torch.long if name == "text" else torch.uint8
-        inputs.append(torch.randint(0, high, shape, generator=random, dtype=dtype))
-        inputs.append(torch.ones(batch, length, dtype=torch.bool))
+        data = example_data(name, p, batch, model, random)
+        inputs += [data, torch.ones(data.shape[:2], dtype=torch.bool)]
     return tuple(inputs)
+
+
+def example_data(
+    name: str, p: Preprocessing, batch: int, model: MultimodalModel, random: torch.Generator
+) -> Tensor:
+    """Return random data of a modality, longer than 1 on the axes whose length may change.
+
+    Args:
+        name: The modality.
+        p: The preprocessing.
+        batch: Number of inputs.
+        model: The model.
+        random: Of the values.
+    """
+    match name:
+        case "text":
+            shape, high = (batch, min(8, p.max_length)), text_vocabulary(model)
+            return torch.randint(0, high, shape, generator=random)
+        case "audio":
+            length = round(p.audio_seconds * HOPS_PER_SECOND)
+            shape = (batch, length, p.sample_rate // HOPS_PER_SECOND)
+            return torch.rand(shape, generator=random) * 2 - 1
+    length = 2 if name == "image" else max(2, p.num_frames)
+    shape = (batch, length, 3, p.image_size, p.image_size)
+    return torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
 
 
 def text_vocabulary(model: MultimodalModel) -> int:
