@@ -24,7 +24,7 @@ class TokenIndex:
 
     def of(self, x: Shaped[Tensor, "b n *d"]) -> Shaped[Tensor, "b k *d"]:
         """Gather the rows of ``x`` at these indices."""
-        return x[torch.arange(len(x), device=x.device)[:, None], self.index]
+        return x[torch.arange(x.shape[0], device=x.device)[:, None], self.index]
 
 
 @dataclass

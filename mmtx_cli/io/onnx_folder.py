@@ -66,25 +66,24 @@ class GraphFacts:
             CheckpointError: if one is missing or of another type.
         """
         stored = config.get("onnx")
-        stored = stored if isinstance(stored, Mapping) else {}
-        try:
-            facts = cls(**{own.name: stored[own.name] for own in fields(cls)})
-            names = tuple(facts.modalities)
-            numbers = [getattr(facts, own.name) for own in fields(cls) if own.type is int]
-            if not (
-                all(type(number) is int and 0 <= number < 2**31 for number in numbers)
-                and all(isinstance(name, str) for name in (facts.head, facts.key, *names))
-                and isinstance(facts.summary, bool)
-                and max(facts.bos_id, facts.eos_id) < facts.vocab_size
-                and min(facts.blocks, facts.num_heads, facts.head_width) > 0
-                and facts.max_length > 1
-            ):
-                raise ValueError("wrong values")
-        except (KeyError, TypeError, ValueError) as error:
+        values = stored if isinstance(stored, Mapping) else {}
+        numbers = [values.get(own.name) for own in fields(cls) if own.type is int]
+        texts = [values.get("head"), values.get("key")]
+        names = values.get("modalities")
+        if (
+            not all(type(number) is int and 0 <= number < 2**31 for number in numbers)
+            or not isinstance(names, list)
+            or not all(isinstance(text, str) for text in (*texts, *names))
+            or not isinstance(values.get("summary"), bool)
+            or max(values["bos_id"], values["eos_id"]) >= values["vocab_size"]
+            or min(values["blocks"], values["num_heads"], values["head_width"]) < 1
+            or values["max_length"] < 2
+        ):
             raise CheckpointError(
                 f"{path}: its entry 'onnx' is not one that mmtx writes; {COPY_AGAIN}"
-            ) from error
-        return cls(**{**asdict(facts), "modalities": names})
+            )
+        chosen = {own.name: values[own.name] for own in fields(cls)}
+        return cls(**{**chosen, "modalities": tuple(names)})
 
     def names(self, kind: str) -> list[str]:
         """Return the names of keys and values of each block: ``context``, ``past``, ``present``."""
@@ -134,22 +133,20 @@ def read_onnx_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read_graph(folder: Path, name: str, config: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a graph, after comparing them with the size and checksum in the config.
+def check_graph_file(path: Path, config: Mapping[str, Any]) -> None:
+    """Compare a graph with the size and checksum in the config, and check what it consists of.
 
     Raises:
         CheckpointError: if they differ, or the graph is not one that mmtx writes.
     """
-    path = folder / name
     data = read_file(read_bytes, path, MAX_GRAPH_BYTES)
     stored = config["onnx"].get("graphs")
-    if not isinstance(stored, Mapping) or stored.get(name) != checksum(data):
+    if not isinstance(stored, Mapping) or stored.get(path.name) != checksum(data):
         raise CheckpointError(f"{path}: damaged: it did not match its checksum; {COPY_AGAIN}")
     try:
         check_graph(memoryview(data))
     except RefusedFileError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}; {COPY_AGAIN}") from error
-    return data
 
 
 def checksum(data: bytes) -> dict[str, int]:

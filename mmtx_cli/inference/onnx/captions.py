@@ -23,6 +23,7 @@ from mmtx_cli.inference.inputs import InputReader
 from mmtx_cli.inference.onnx.sessions import Graphs
 from mmtx_cli.inference.output_lines import CaptionedBatch
 from mmtx_cli.io.console import files_bar, paused
+from mmtx_cli.io.onnx_folder import GraphFacts
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.runs.run_config import CaptionConfig
 
@@ -113,12 +114,13 @@ def onnx_captions(run: CaptionConfig, plan: Plan, reader: InputReader) -> Iterat
         CheckpointError: if the folder is damaged.
         ConfigError: if a setting is not supported, or ONNX Runtime is not installed.
     """
-    graphs = Graphs(Path(str(run.ckpt)).expanduser(), run.stored)
-    facts, tokenizer = graphs.facts, reader.tokenizer
+    folder, tokenizer = Path(str(run.ckpt)).expanduser(), reader.tokenizer
     assert tokenizer is not None, "read_onnx_config requires a tokenizer"
+    facts = GraphFacts.of(run.stored, folder)
     method = make_method(run.generation, Limits(facts.bos_id, facts.eos_id, facts.max_length))
     files = FileReader(run, reader, plan)
     size = run.data.eval_batch_size or run.data.batch_size
+    graphs = Graphs(folder, run.stored, min(size, len(plan.pieces)) * method.rows)
     bar = files_bar()
     total = bar.add_task("captions", total=len(plan.pieces), completed=plan.finished())
     with bar, closing(files.media.guard):

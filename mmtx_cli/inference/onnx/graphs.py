@@ -33,7 +33,7 @@ class EncoderGraph(nn.Module):
             name: ModalityInput(inputs[2 * i], inputs[2 * i + 1])
             for i, name in enumerate(self.modalities)
         }
-        batch = Batch(fields, keys=torch.zeros(len(inputs[0]), dtype=torch.long))
+        batch = Batch(fields, keys=torch.zeros(inputs[0].shape[0], dtype=torch.long))
         return self.head.decoder_context(self.model.fusion(self.model.encode(batch)), batch)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:

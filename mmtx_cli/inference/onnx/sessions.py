@@ -12,9 +12,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mmtx_cli.errors import CheckpointError, ConfigError
-from mmtx_cli.io.onnx_folder import COPY_AGAIN, DECODER, ENCODER, GraphFacts, read_graph
+from mmtx_cli.io.onnx_folder import (
+    COPY_AGAIN,
+    DECODER,
+    ENCODER,
+    GRAPHS,
+    GraphFacts,
+    check_graph_file,
+)
 
 MISSING = "an ONNX model needs ONNX Runtime, which is not installed; pip install mmtx[onnx]"
+FEW_ROWS = 16
+"""Texts at a time up to which a step of the decoder is fastest with a single thread."""
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -43,28 +52,30 @@ class Graph:
     """One graph, run on the CPU."""
 
     def __init__(
-        self, data: bytes, path: Path, inputs: Sequence[str], outputs: Sequence[str]
+        self, path: Path, inputs: Sequence[str], outputs: Sequence[str], threads: int
     ) -> None:
-        """Load the graph.
+        """Load a graph that has been checked.
 
         Args:
-            data: The graph.
-            path: Where it comes from, for messages.
+            path: The file.
             inputs: Names of its inputs.
             outputs: Names of its outputs.
+            threads: Number of threads.
 
         Raises:
             CheckpointError: if it cannot be loaded, or has others.
         """
         library = onnxruntime()
         options = library.SessionOptions()
-        options.intra_op_num_threads = num_threads()
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # waiting threads would take time from those that work: of the other graph, of decoders
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         self.path = path
         try:
             self.session = library.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"]
+                str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the library's errors have no common base class
             raise CheckpointError(
@@ -99,21 +110,29 @@ def _line(error: Exception) -> str:
 class Graphs:
     """The encoder and the decoder of a model folder."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        """Load both; raise CheckpointError if they are not what the config says."""
+    def __init__(self, folder: Path, config: Mapping[str, Any], rows: int = FEW_ROWS) -> None:
+        """Load both.
+
+        Args:
+            folder: The folder.
+            config: Its config.
+            rows: Largest number of texts at a time.
+
+        Raises:
+            CheckpointError: if the graphs are not what the config says.
+            ConfigError: if ONNX Runtime is not installed.
+        """
         self.facts = facts = GraphFacts.of(config, folder)
         onnxruntime()  # before large files are read
-        self.encoder = Graph(
-            read_graph(folder, ENCODER, config),
-            folder / ENCODER,
-            facts.encoder_inputs,
-            facts.context,
-        )
+        threads = num_threads()
+        for name in GRAPHS:
+            check_graph_file(folder / name, config)
+        self.encoder = Graph(folder / ENCODER, facts.encoder_inputs, facts.context, threads)
         self.decoder = Graph(
-            read_graph(folder, DECODER, config),
             folder / DECODER,
             facts.decoder_inputs,
             facts.decoder_outputs,
+            threads if rows > FEW_ROWS else 1,
         )
 
     def start(self, inputs: Arrays) -> "DecoderSteps":
