@@ -130,6 +130,9 @@ def read_onnx_config(folder: Path) -> dict[str, Any]:
     facts = GraphFacts.of(config, path)
     if facts.head not in config["model"]["head"] or not config["tokenizer"]:
         raise CheckpointError(f"{path}: lacks the head {facts.head!r} or a tokenizer; {COPY_AGAIN}")
+    for name in GRAPHS:
+        if not (folder / name).exists():
+            raise CheckpointError(f"{folder / name}: file not found; {COPY_AGAIN}")
     return config
 
 

@@ -57,6 +57,12 @@ def check_settings(run: CaptionConfig) -> None:
     ]
     if faults:
         raise ConfigError(*faults)
+    make_method(run.generation, limits_of(GraphFacts.of(run.stored, Path(str(run.ckpt)))))
+
+
+def limits_of(facts: GraphFacts) -> Limits:
+    """Return the limits of the texts."""
+    return Limits(facts.bos_id, facts.eos_id, facts.max_length)
 
 
 class FileReader:
@@ -117,7 +123,7 @@ def onnx_captions(run: CaptionConfig, plan: Plan, reader: InputReader) -> Iterat
     folder, tokenizer = Path(str(run.ckpt)).expanduser(), reader.tokenizer
     assert tokenizer is not None, "read_onnx_config requires a tokenizer"
     facts = GraphFacts.of(run.stored, folder)
-    method = make_method(run.generation, Limits(facts.bos_id, facts.eos_id, facts.max_length))
+    method = make_method(run.generation, limits_of(facts))
     files = FileReader(run, reader, plan)
     size = run.data.eval_batch_size or run.data.batch_size
     graphs = Graphs(folder, run.stored, min(size, len(plan.pieces)) * method.rows)
