@@ -18,7 +18,10 @@ from mmtx_cli.io.atomic import LOCK, appending, atomic_write, remove_leftovers, 
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.io.redact import redacted, redacted_text
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenizers", "pillow")
+PACKAGES = (
+    *("torch", "torchvision", "pytorch-lightning", "onnxruntime"),
+    *("hydra-core", "tokenizers", "pillow"),
+)
 RESULTS = ("result.json", "captions.jsonl")
 CAPTION_PLAN = Path(".captions", "plan.json")
 """Plan of an unfinished ``mmtx caption``."""

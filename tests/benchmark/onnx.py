@@ -12,6 +12,7 @@ until its first line is printed.
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -184,28 +185,39 @@ def array_captions(ckpt: Path, paths: list[str], work: Path, settings: list[str]
     return caption
 
 
-def first_line(ckpt: Path, picture: Path, work: Path, number: int) -> float:
-    """Return the seconds until ``mmtx caption`` prints the caption of a picture."""
+def first_line(ckpt: Path, picture: Path, work: Path, number: int) -> tuple[float, float]:
+    """Return the seconds until ``mmtx caption`` prints the caption of a picture, and the seconds of
+    CPU time of the whole command, on which other processes have less influence.
+    """
     begun = time.perf_counter()
     run_dir = f"run_dir={work}/{ckpt.name}-{number}"
     process = command("caption", f"ckpt={ckpt}", f"inputs={picture}", run_dir, *SETTINGS)
     assert process.stdout is not None
     assert "caption" in process.stdout.readline()
     seconds = time.perf_counter() - begun
+    before = cpu_seconds()
     done(process)
-    return seconds
+    return seconds, cpu_seconds() - before
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def ready(run: Path, folder: Path, picture: Path, work: Path, rounds: int) -> None:
     """Print how soon new processes caption a picture; the two sides alternate."""
-    times: dict[str, list[float]] = {"torch": [], "ONNX": []}
+    times: dict[str, list[tuple[float, float]]] = {"torch": [], "ONNX": []}
     for i in range(rounds):
         for name, ckpt in (("torch", run), ("ONNX", folder)):
             times[name].append(first_line(ckpt, picture, work, i))
-    for name, found in times.items():
+    for name, pairs in times.items():
+        found, used = zip(*pairs, strict=True)
         print(
             f"first caption of a new process, {name}: {statistics.median(found):.2f} s (median of "
-            f"{rounds}, {min(found):.2f} to {max(found):.2f})",
+            f"{rounds}, {min(found):.2f} to {max(found):.2f}); CPU time of the command "
+            f"{statistics.median(used):.2f} s",
             flush=True,
         )
 

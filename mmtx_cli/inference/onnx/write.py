@@ -50,19 +50,35 @@ def write_onnx(
     with torch.no_grad(), tempfile.TemporaryDirectory() as temporary:
         context = encoder(*inputs)
         place = Path(temporary)
-        export(encoder, inputs, place / ENCODER, facts.encoder_inputs, facts.context)
-        export(
-            decoder,
-            example_step(facts, context),
-            place / DECODER,
-            facts.decoder_inputs,
-            facts.decoder_outputs,
-        )
+        try:
+            export(encoder, inputs, place / ENCODER, facts.encoder_inputs, facts.context)
+            export(
+                decoder,
+                example_step(facts, context),
+                place / DECODER,
+                facts.decoder_inputs,
+                facts.decoder_outputs,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            parts = ", ".join(
+                type(part).__name__ for part in (*model.encoder.values(), model.fusion)
+            )
+            raise ConfigError(
+                f"{source}: torch {torch.__version__} cannot export this model ({parts}): "
+                f"{first_line(error)}; export it without format"
+            ) from error
         graphs = {name: (place / name).read_bytes() for name in (ENCODER, DECODER)}
         write_onnx_folder(place / "model", config, facts, graphs)
         difference, largest = check_same(place / "model", encoder, inputs, source)
     write_onnx_folder(folder, config, facts, graphs)
     return difference, largest
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of the error that caused this one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def exportable_head(model: MultimodalModel, source: str) -> str:
@@ -145,17 +161,15 @@ def example_data(
         model: The model.
         random: Of the values.
     """
-    match name:
-        case "text":
-            shape, high = (batch, min(8, p.max_length)), text_vocabulary(model)
-            return torch.randint(0, high, shape, generator=random)
-        case "audio":
-            length = round(p.audio_seconds * HOPS_PER_SECOND)
-            shape = (batch, length, p.sample_rate // HOPS_PER_SECOND)
-            return torch.rand(shape, generator=random) * 2 - 1
+    if name == "text":
+        size = batch, min(8, p.max_length)
+        return torch.randint(0, text_vocabulary(model), size, generator=random)
+    if name == "audio":
+        length = round(p.audio_seconds * HOPS_PER_SECOND)
+        return torch.rand(batch, length, p.sample_rate // HOPS_PER_SECOND, generator=random) * 2 - 1
     length = 2 if name == "image" else max(2, p.num_frames)
-    shape = (batch, length, 3, p.image_size, p.image_size)
-    return torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
+    pictures = batch, length, 3, p.image_size, p.image_size
+    return torch.randint(0, 256, pictures, generator=random, dtype=torch.uint8)
 
 
 def text_vocabulary(model: MultimodalModel) -> int:
