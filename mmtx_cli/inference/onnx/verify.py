@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from mmtx_cli.errors import RunError
@@ -39,12 +40,8 @@ def check_same(
         RunError: if they differ by more than the tolerance.
     """
     graphs = Graphs(folder, read_onnx_config(folder))
-    # some inputs lack parts, and some a modality
     random = torch.Generator().manual_seed(1)
-    given = [
-        x & (torch.rand(x.shape, generator=random) < 0.8) if x.dtype == torch.bool else x
-        for x in inputs
-    ]
+    given = [shortened(x, random) if x.dtype == torch.bool else x for x in inputs]
     steps = graphs.start(
         {name: x.numpy() for name, x in zip(graphs.facts.encoder_inputs, given, strict=True)}
     )
@@ -70,3 +67,11 @@ def check_same(
             "exporter of this version of torch: please report it with the model's config.json"
         )
     return difference, largest
+
+
+def shortened(mask: Bool[Tensor, "b l"], random: torch.Generator) -> Bool[Tensor, "b l"]:
+    """Return the mask with all inputs but the first cut to any length, also to none."""
+    b, length = mask.shape
+    lengths = torch.randint(length + 1, (b, 1), generator=random)
+    lengths[0] = length
+    return mask & (torch.arange(length) < lengths)

@@ -1,6 +1,7 @@
 """Write a trained model as a folder of ONNX graphs, and check that it gives the same logits."""
 
 import logging
+import operator
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from torch.export import Dim
 from mmtx_cli.config.preprocessing import HOPS_PER_SECOND, Preprocessing
 from mmtx_cli.data.text.columns import TEXT_TARGETS
 from mmtx_cli.decoder.transformer import TransformerDecoder
-from mmtx_cli.errors import ConfigError
+from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.onnx.graphs import DecoderGraph, EncoderGraph
 from mmtx_cli.inference.onnx.verify import check_same
 from mmtx_cli.io.onnx_folder import DECODER, ENCODER, GraphFacts, write_onnx_folder
@@ -60,18 +61,27 @@ def write_onnx(
                 facts.decoder_outputs,
             )
         except torch.onnx.OnnxExporterError as error:
-            parts = ", ".join(
-                type(part).__name__ for part in (*model.encoder.values(), model.fusion)
-            )
             raise ConfigError(
-                f"{source}: torch {torch.__version__} cannot export this model ({parts}): "
-                f"{first_line(error)}; export it without format"
+                f"{source}: {no_export(model)}: {first_line(error)}; export it without format"
             ) from error
         graphs = {name: (place / name).read_bytes() for name in (ENCODER, DECODER)}
         write_onnx_folder(place / "model", config, facts, graphs)
-        difference, largest = check_same(place / "model", encoder, inputs, source)
+        try:
+            difference, largest = check_same(place / "model", encoder, inputs, source)
+        except CheckpointError as error:
+            raise ConfigError(
+                f"{source}: {no_export(model)}: ONNX Runtime: {error.__cause__}; export it without "
+                "format"
+            ) from error
     write_onnx_folder(folder, config, facts, graphs)
     return difference, largest
+
+
+def no_export(model: MultimodalModel) -> str:
+    """Return which parts this version of torch cannot export together."""
+    modules = (*model.encoder.values(), model.fusion)
+    parts = ", ".join(type(module).__name__ for module in modules)
+    return f"torch {torch.__version__} cannot export this model ({parts})"
 
 
 def first_line(error: BaseException) -> str:
@@ -212,6 +222,7 @@ def export(
             output_names=[*outputs],
             dynamic_shapes=(*shapes[:fixed], tuple(shapes[fixed:])),
             opset_version=OPSET,
+            custom_translation_table={operator.floordiv: floor_division},
             dynamo=True,
             verbose=False,
         )
@@ -219,6 +230,16 @@ def export(
         program.save(path, external_data=False)
     if path.stat().st_size > MAX_GRAPH_BYTES:
         raise ConfigError("format=onnx: the model has more than 2 GB; export it without format")
+
+
+def floor_division(a: Any, b: Any) -> Any:
+    """Return ``a // b`` of lengths; the exporter's own translation rounds towards zero.
+
+    The sign of ONNX's ``Mod`` is that of the divisor, as in Python.
+    """
+    from onnxscript import opset18
+
+    return opset18.Div(opset18.Sub(a, opset18.Mod(a, b)), b)
 
 
 def dynamic_axes(name: str, x: Tensor) -> dict[int, Any]:
