@@ -17,7 +17,7 @@ from mmtx_cli.io.checkpoint import CONFIG, checked_config, read_file, with_token
 from mmtx_cli.io.untrusted.bounded_file import (
     MAX_CONFIG_BYTES,
     RefusedFileError,
-    read_bytes,
+    map_bytes,
     read_json,
 )
 from mmtx_cli.io.untrusted.onnx_file import MAX_GRAPH_BYTES, check_graph
@@ -142,17 +142,17 @@ def check_graph_file(path: Path, config: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: if they differ, or the graph is not one that mmtx writes.
     """
-    data = read_file(read_bytes, path, MAX_GRAPH_BYTES)
+    data = read_file(map_bytes, path, MAX_GRAPH_BYTES)
     stored = config["onnx"].get("graphs")
     if not isinstance(stored, Mapping) or stored.get(path.name) != checksum(data):
         raise CheckpointError(f"{path}: damaged: it did not match its checksum; {COPY_AGAIN}")
     try:
-        check_graph(memoryview(data))
+        check_graph(data)
     except RefusedFileError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}; {COPY_AGAIN}") from error
 
 
-def checksum(data: bytes) -> dict[str, int]:
+def checksum(data: bytes | memoryview) -> dict[str, int]:
     """Return the size and the CRC-32 of a file."""
     return {"bytes": len(data), "crc32": zlib.crc32(data)}
 
