@@ -25,6 +25,8 @@ from mmtx_cli.io.untrusted.onnx_file import MAX_GRAPH_BYTES, check_graph
 ENCODER, DECODER = GRAPHS = "encoder.onnx", "decoder.onnx"
 FORMAT, VERSION = "onnx", 1
 """Entries of the config; the version changes when the graphs' inputs or outputs do."""
+MAX_TEXT_LENGTH = 2**16
+"""Limit of the length of a text, for which memory is reserved."""
 COPY_AGAIN = "copy the folder again from its source, or export the model again"
 
 
@@ -77,7 +79,7 @@ class GraphFacts:
             or not isinstance(values.get("summary"), bool)
             or max(values["bos_id"], values["eos_id"]) >= values["vocab_size"]
             or min(values["blocks"], values["num_heads"], values["head_width"]) < 1
-            or values["max_length"] < 2
+            or not 2 <= values["max_length"] <= MAX_TEXT_LENGTH
         ):
             raise CheckpointError(
                 f"{path}: its entry 'onnx' is not one that mmtx writes; {COPY_AGAIN}"

@@ -260,6 +260,7 @@ DAMAGES = {
     "facts": (lambda f: change_config(f, blocks="many"), ["config.json", "'onnx'"]),
     "head": (lambda f: change_config(f, head="x"), ["config.json", "head 'x'"]),
     "vocabulary": (lambda f: change_config(f, eos_id=10**6), ["config.json", "'onnx'"]),
+    "length": (lambda f: change_config(f, max_length=2**30), ["config.json", "'onnx'"]),
     "blocks": (lambda f: change_config(f, blocks=2), [ENCODER, "inputs or outputs"]),
     "width": (lambda f: change_config(f, head_width=3), [DECODER, "cannot be run"]),
     "device": (

@@ -1,7 +1,6 @@
 """Write a trained model as a folder of ONNX graphs, and check that it gives the same logits."""
 
 import logging
-import operator
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from mmtx_cli.data.text.columns import TEXT_TARGETS
 from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.onnx.graphs import DecoderGraph, EncoderGraph
+from mmtx_cli.inference.onnx.translations import TRANSLATIONS
 from mmtx_cli.inference.onnx.verify import check_same
 from mmtx_cli.io.onnx_folder import DECODER, ENCODER, GraphFacts, write_onnx_folder
 from mmtx_cli.io.untrusted.onnx_file import MAX_GRAPH_BYTES
@@ -222,7 +222,7 @@ def export(
             output_names=[*outputs],
             dynamic_shapes=(*shapes[:fixed], tuple(shapes[fixed:])),
             opset_version=OPSET,
-            custom_translation_table={operator.floordiv: floor_division},
+            custom_translation_table=dict(TRANSLATIONS),
             dynamo=True,
             verbose=False,
         )
@@ -230,16 +230,6 @@ def export(
         program.save(path, external_data=False)
     if path.stat().st_size > MAX_GRAPH_BYTES:
         raise ConfigError("format=onnx: the model has more than 2 GB; export it without format")
-
-
-def floor_division(a: Any, b: Any) -> Any:
-    """Return ``a // b`` of lengths; the exporter's own translation rounds towards zero.
-
-    The sign of ONNX's ``Mod`` is that of the divisor, as in Python.
-    """
-    from onnxscript import opset18
-
-    return opset18.Div(opset18.Sub(a, opset18.Mod(a, b)), b)
 
 
 def dynamic_axes(name: str, x: Tensor) -> dict[int, Any]:
