@@ -49,7 +49,7 @@ def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
     reader = InputReader.of(run)
     found = pieces_of(paths, run, reader)
     check_plan(run, found, process)
-    run_dir = open_run(run.plain)
+    run_dir = open_run(run.plain, "pyav" if run.is_onnx else None)
     plan = make_plan(run, found, pieces_of(wanted, run, reader) if run.sidecar else found, process)
     if process.is_first:
         report_plan(plan, len(paths) - len(wanted), run)

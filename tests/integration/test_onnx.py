@@ -14,7 +14,7 @@ import pytest
 
 from mmtx_cli.inference.output_lines import NOT_FINITE
 from mmtx_cli.io.onnx_folder import DECODER, ENCODER, checksum
-from tests.command_line import environment, mmtx, refused, stopped, succeeded
+from tests.command_line import TINY, environment, mmtx, refused, stopped, succeeded
 from tests.messages import mentions
 
 from .fixtures import AWKWARD_NAME
@@ -148,6 +148,31 @@ def test_a_video_without_torch(place, captioner, onnx, tmp_path):
     assert without_scores(found) == without_scores(captions(succeeded(done)))
     assert len(found) > 2
     assert len([*(tmp_path / "run" / "subtitles").iterdir()]) == 4
+
+
+@pytest.mark.slow
+def test_a_model_of_films_without_torch(place, tmp_path):
+    """With encoders of video and sound."""
+    from mmtx_cli.synthetic.events import make_events
+
+    manifest = make_events(tmp_path / "events", num=10, size=32, seed=0)
+    films = ["encoder/video=vit", "encoder.video.width=16", "encoder.video.depth=1"]
+    films += ["encoder.video.num_heads=2", "encoder/audio=spectrogram_cnn", "num_frames=4"]
+    parts = [*TINY, *films, "fusion=concat", "head=captioning", "decoder.depth=1"]
+    run = f"run_dir='{tmp_path / 'run'}'"
+    succeeded(mmtx("finetune", *parts, f"data.path='{manifest}'", run, cwd=place))
+    model = f"ckpt='{tmp_path / 'run'}'"
+    succeeded(mmtx("export", model, f"out='{tmp_path / 'g'}'", "format=onnx", cwd=place))
+    inputs = tmp_path / "events"
+    args = arguments(inputs, f"ckpt='{tmp_path / 'g'}'", tmp_path / "onnx")
+    done, tried = without(TORCH, tmp_path, *args, cwd=place)
+    found = captions(succeeded(done))
+    assert tried == []
+    assert {Path(row["path"]).suffix for row in found} >= {".mp4", ".wav"}
+    wanted = captions(succeeded(mmtx(*arguments(inputs, model, tmp_path / "torch"), cwd=place)))
+    assert without_scores(found) == without_scores(wanted)
+    message = mmtx(*args[:-1], f"run_dir='{tmp_path}'", cwd=place, MMTX_DECODER="torchcodec").stderr
+    mentions(message, "MMTX_DECODER", "pyav")
 
 
 def test_without_onnx_runtime(place, photos, onnx, tmp_path):

@@ -1,5 +1,6 @@
 """Texts of files by a model of ONNX graphs, without torch."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,7 @@ from mmtx_cli.inference.onnx.sessions import Graphs
 from mmtx_cli.inference.output_lines import CaptionedBatch
 from mmtx_cli.io.console import files_bar, paused
 from mmtx_cli.io.onnx_folder import GraphFacts
+from mmtx_cli.media.backend import VARIABLE
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.runs.run_config import CaptionConfig
 
@@ -55,6 +57,8 @@ def check_settings(run: CaptionConfig) -> None:
         for key in MODEL_PARTS
         if model[key] != stored.get(key)
     ]
+    if os.environ.get(VARIABLE) not in (None, "", "pyav"):
+        faults.append(f"{VARIABLE}: an ONNX model reads videos with pyav; unset it")
     if faults:
         raise ConfigError(*faults)
     make_method(run.generation, limits_of(GraphFacts.of(run.stored, Path(str(run.ckpt)))))

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from onnx import TensorProto
-from onnxscript import opset18 as ops
+from onnxscript import opset18
+
+ops: Any = opset18
 
 
 def floor_division(a: Any, b: Any) -> Any:
