@@ -27,6 +27,9 @@ from mmtx_cli.io.quoting import argument
 
 ONNX = "onnx"
 FORMATS = ("safetensors", ONNX)
+ONNX_NOTE = """
+The model is stored as ONNX graphs, which run without PyTorch (`pip install mmtx[onnx]`).
+"""
 
 
 def run(cfg: DictConfig) -> None:
@@ -108,7 +111,7 @@ def export_onnx(
     try:
         difference, largest = write_onnx(out, model, config, source)
         with atomic_write(out / "README.md") as temporary:
-            temporary.write_text(card, encoding="utf-8")
+            temporary.write_text(card + ONNX_NOTE, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be written: {reason(error)}") from error
     print(

@@ -155,6 +155,25 @@ def test_any_number_of_inputs_and_beams(whole, batch, beams, longest, seed):
     check_same_texts(*whole, chosen, batch, seed)
 
 
+@pytest.mark.slow
+def test_an_encoder_that_the_head_does_not_read(tmp_path):
+    """A pre-trained model whose captions are of the picture alone; the text may be anything."""
+    args = ("head.captioning.streams=[image]",)
+    parts = ("concat", ["contrastive", "captioning"], ("text", "image"), args)
+    model = tiny_model(*parts)
+    config = {
+        "model": tiny_config(*parts),
+        "preparation": asdict(PREPARATION),
+        "data": {},
+        "tokenizer": TOKENIZER,
+    }
+    with unchecked():
+        write_onnx(tmp_path / "onnx", model, config, "ckpt=tiny")
+    graphs = Graphs(tmp_path / "onnx", read_onnx_config(tmp_path / "onnx"))
+    for seed, method in enumerate(METHODS):
+        check_same_texts(model, config, graphs, method, 5, seed)
+
+
 @pytest.mark.parametrize(
     ("heads", "args", "words"),
     [
