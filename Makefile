@@ -38,6 +38,7 @@ benchmark: $(VENV)/.dev
 	$(BIN)/python tests/benchmark/score.py
 	$(BIN)/python tests/benchmark/decode.py
 	$(BIN)/python tests/benchmark/fusion.py
+	$(BIN)/python tests/benchmark/onnx.py
 
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 

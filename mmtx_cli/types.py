@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from mmtx_cli.counter_rng import id_tensor
+from mmtx_cli.counter_rng.tensors import id_tensor
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TokenIndex:
 
     def of(self, x: Shaped[Tensor, "b n *d"]) -> Shaped[Tensor, "b k *d"]:
         """Gather the rows of ``x`` at these indices."""
-        return x[torch.arange(len(x), device=x.device)[:, None], self.index]
+        return x[torch.arange(x.shape[0], device=x.device)[:, None], self.index]
 
 
 @dataclass
@@ -133,11 +133,11 @@ class Batch:
     ``inactive_heads`` on none, and all other heads on all samples. ``corpus`` is the data set of
     all samples, if there are several.
 
-    ``keys`` seed the model's random numbers for each sample (``counter_rng.py``); they depend on
-    the ids, and in training also on the step. If a step has several batches, ``shares`` are the
-    weights of this batch in the loss of each head. ``prompt`` are the prompts of a language model
-    with a text of each row, padded with IGNORE_INDEX. ``progress`` is the share of the training
-    steps that are done, None outside of training.
+    ``keys`` seed the model's random numbers for each sample (``counter_rng/tensors.py``); they
+    depend on the ids, and in training also on the step. If a step has several batches, ``shares``
+    are the weights of this batch in the loss of each head. ``prompt`` are the prompts of a language
+    model with a text of each row, padded with IGNORE_INDEX. ``progress`` is the share of the
+    training steps that are done, None outside of training.
     """
 
     inputs: dict[str, ModalityInput]

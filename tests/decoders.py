@@ -12,7 +12,7 @@ from mmtx_cli.config.introspect import class_constant
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.decoder.base import Decoder
 from mmtx_cli.generation.constraint.constraint import Constraint
-from mmtx_cli.generation.texts import Limits
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.model.build import build_decoder
 from mmtx_cli.types import IGNORE_INDEX

@@ -21,7 +21,7 @@ from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import class_constant, signature_of
 from mmtx_cli.config.overrides import force_add
 from mmtx_cli.config.validate import PROVIDED, components
-from mmtx_cli.counter_rng import step_keys
+from mmtx_cli.counter_rng.tensors import step_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model, component
 from mmtx_cli.model.multimodal import MultimodalModel

@@ -14,8 +14,9 @@ from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import make_loader
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.explanation.explain import Explanation, explain
-from mmtx_cli.inference.caption import batch_rows, identity_of
+from mmtx_cli.inference.caption import batch_rows
 from mmtx_cli.inference.caption_plan import BATCHES
+from mmtx_cli.inference.output_lines import CaptionedBatch
 from mmtx_cli.inference.part_sampler import InOrder
 from mmtx_cli.inference.predict import inference
 from mmtx_cli.inference.texts import texts_of
@@ -86,14 +87,18 @@ class Captioner:
 
         Args:
             batches: Batches of inputs that are generated together; their ids are indices of pieces.
-            pieces: The inputs: ``Piece``, ``Picture``, or anything with their name and start.
+            pieces: The inputs: ``Piece``, ``Picture``, or anything with their identity.
             text: The text that was read with every input.
             seed: With the name of an input, seeds its random numbers.
         """
         with inference(self.device, self.precision):
             for batch, outputs in self.outputs(batches, pieces, seed):
-                texts = self.head.predictions(outputs, self.tokenizer)
-                yield from batch_rows(batch, texts, pieces, self.head, text)
+                yield from batch_rows(self.captioned(batch, outputs), pieces, text)
+
+    def captioned(self, batch: Batch, outputs: Sequence[dict[str, Tensor]]) -> CaptionedBatch:
+        """Return the texts of a batch."""
+        texts = self.head.predictions(outputs, self.tokenizer)
+        return CaptionedBatch(batch.ids, batch.read_errors, texts)
 
     def outputs(
         self, batches: Iterable[Batch], pieces: Sequence[Any], seed: int
@@ -107,7 +112,7 @@ class Captioner:
         """
 
         def identity(index: str) -> str:
-            return identity_of(pieces[int(index)])
+            return str(pieces[int(index)].identity)
 
         return texts_of(self.model, self.head, batches, self.device, seed, identity)
 
@@ -135,8 +140,7 @@ class Captioner:
             generated = [*self.outputs(batches, pieces, seed)]
         found: list[tuple[Row, Explanation]] = []
         for batch, outputs in generated:
-            predictions = self.head.predictions(outputs, self.tokenizer)
-            rows = batch_rows(batch, predictions, pieces, self.head, text)
+            rows = batch_rows(self.captioned(batch, outputs), pieces, text)
             tokens = [output["tokens"][0].tolist() for output in outputs]
             parts = (batch.to(self.device), tokens, self.tokenizer, method, self.name)
             found += zip(rows, explain(self.model, *parts), strict=True)

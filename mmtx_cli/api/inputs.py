@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
-from mmtx_cli.data.input_files import Picture, Piece, all_pieces
+from mmtx_cli.data.input_files import Picture
+from mmtx_cli.data.pieces import Piece, all_pieces
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.image import upright_pixels
 from mmtx_cli.media.rgb import rgb_pixels

@@ -9,14 +9,15 @@ import torch
 
 from mmtx_cli.api.captions import Captioner
 from mmtx_cli.data.dataset import ManifestDataset
-from mmtx_cli.data.input_files import InputFiles, Picture, Piece
+from mmtx_cli.data.input_files import InputFiles, Picture
+from mmtx_cli.data.pieces import Piece
 from mmtx_cli.data.sample_reader import Media
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.inference.caption import captioning_head
 from mmtx_cli.inference.head_predictions import Predicted
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader
 from mmtx_cli.inference.predict_inputs import Task, fill_lines
+from mmtx_cli.inference.texts import captioning_head
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.runs.run_config import RunConfig
 from mmtx_cli.runs.trained_model import check_caption, chosen_generation

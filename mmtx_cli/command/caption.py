@@ -1,10 +1,16 @@
 """``mmtx caption``: caption images, videos and audio files, or answer a question about each."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from omegaconf import DictConfig
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.caption import caption
 from mmtx_cli.inference.inputs import as_text, input_files
+from mmtx_cli.io.checkpoint import is_onnx_folder
+from mmtx_cli.io.onnx_folder import read_onnx_config
 from mmtx_cli.runs.inherit import inherit
 from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import CaptionConfig
@@ -26,6 +32,14 @@ def run(cfg: DictConfig) -> None:
     if cfg.sidecar and cfg.segment_seconds:
         raise ConfigError("sidecar: a file has one caption; remove sidecar or segment_seconds")
     paths = input_files(cfg.inputs, cfg.sidecar)
-    stored = stored_model(cfg)
+    stored = model_config(cfg)
     inherit(cfg, stored)
     caption(checked_config(CaptionConfig, cfg, stored), paths)
+
+
+def model_config(cfg: DictConfig) -> Mapping[str, Any]:
+    """Return the config of the model, which may be a folder of ONNX graphs."""
+    folder = Path(str(cfg.ckpt)).expanduser()
+    if cfg.ckpt and not cfg.get("vlm") and is_onnx_folder(folder):
+        return read_onnx_config(folder)
+    return stored_model(cfg)

@@ -1,5 +1,8 @@
 """``mmtx export``: write a self-contained model folder."""
 
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,14 @@ from mmtx_cli.io.checkpoint import (
     save_folder,
 )
 from mmtx_cli.io.file_errors import reason
+from mmtx_cli.io.onnx_folder import GRAPHS
 from mmtx_cli.io.quoting import argument
+
+ONNX = "onnx"
+FORMATS = ("safetensors", ONNX)
+ONNX_NOTE = """
+The model is stored as ONNX graphs, which run without PyTorch (`pip install mmtx[onnx]`).
+"""
 
 
 def run(cfg: DictConfig) -> None:
@@ -28,10 +38,14 @@ def run(cfg: DictConfig) -> None:
     faults = [
         f"{key}: required; set ckpt=RUN out=FOLDER" for key in ("ckpt", "out") if not cfg[key]
     ]
+    if cfg.format not in FORMATS:
+        faults.append(f"format={cfg.format}: must be {' or '.join(FORMATS)}")
+    if cfg.format == ONNX and cfg.merged:
+        faults.append("merged: does not apply to format=onnx; remove one of them")
     if faults:
         raise ConfigError(*faults)
     config, out = read_config(cfg.ckpt), Path(str(cfg.out)).expanduser().absolute()
-    check_replaceable_folder(out)
+    check_replaceable_folder(out, GRAPHS if cfg.format == ONNX else (WEIGHTS, ADAPTER))
     try:
         card = model_card(out.name, config)
     except (KeyError, TypeError, AttributeError) as error:
@@ -39,6 +53,9 @@ def run(cfg: DictConfig) -> None:
             f"ckpt={cfg.ckpt}: invalid config, not written by mmtx: a component lacks {error}"
         ) from error
     weights = read_weights(cfg.ckpt)
+    if cfg.format == ONNX:
+        export_onnx(cfg, out, config, weights, card)
+        return
     if cfg.merged:
         from mmtx_cli.inference.export.merge_decoder import merged_model, write_published
 
@@ -64,18 +81,62 @@ def run(cfg: DictConfig) -> None:
     print(folder)
 
 
+def export_onnx(
+    cfg: DictConfig, out: Path, config: dict[str, Any], weights: dict[str, Any], card: str
+) -> None:
+    """Write a folder of ONNX graphs with a model card.
+
+    Args:
+        cfg: The configuration.
+        out: The folder.
+        config: The config of the model.
+        weights: Its tensors.
+        card: The model card.
+
+    Raises:
+        ConfigError: if the packages are missing, or the model cannot be exported.
+        RunError: if the graphs do not compute the same as the model.
+    """
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"format=onnx: {', '.join(missing)} not installed; pip install mmtx[onnx]"
+        )
+    from mmtx_cli.inference.onnx.write import write_onnx
+    from mmtx_cli.model.build import build_model
+    from mmtx_cli.model.match_weights import build_fitting
+
+    source = f"ckpt={cfg.ckpt}"
+    model = build_fitting(lambda: build_model(config), weights, source).eval()
+    try:
+        difference, largest = write_onnx(out, model, config, source)
+        with atomic_write(out / "README.md") as temporary:
+            temporary.write_text(card + ONNX_NOTE, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"out={out}: cannot be written: {reason(error)}") from error
+    print(
+        f"compared with the model: logits differ by at most {difference:.2g} (the largest is "
+        f"{largest:.3g})",
+        file=sys.stderr,
+    )
+    print(out)
+
+
 def check_empty(out: Path) -> None:
     """Raise ConfigError unless ``out`` is new or empty."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"out={out}: exists already; use a new or empty folder")
 
 
-def check_replaceable_folder(out: Path) -> None:
-    """Raise ConfigError unless ``out`` is new, empty or an earlier model folder."""
+def check_replaceable_folder(out: Path, own: Sequence[str]) -> None:
+    """Raise ConfigError unless ``out`` is new, empty or an earlier model folder.
+
+    ``own`` are the files of such a folder that others do not have, the first one is always there.
+    """
     files = out.iterdir() if out.is_dir() else ()
     existing = {path.name for path in files if not is_temporary(path.name)}
-    others = sorted(existing - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md", ADAPTER})
-    if others or (existing and WEIGHTS not in existing):
+    others = sorted(existing - {*own, CONFIG, *TOKENIZERS.values(), "README.md"})
+    if others or (existing and own[0] not in existing):
         names = ", ".join((others or sorted(existing))[:3])
         raise ConfigError(f"out={out}: contains other files ({names}); use a new or empty folder")
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+HOPS_PER_SECOND = 100
+"""Audio is read in hops of 10 ms."""
 PLACE = "{text}"
 """Stands for the text of the row in the prompt of a language model."""
 

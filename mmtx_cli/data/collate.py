@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from mmtx_cli.config.preprocessing import Preprocessing
+from mmtx_cli.config.preprocessing import HOPS_PER_SECOND, Preprocessing
 from mmtx_cli.data.dataset import PROMPT, Example
-from mmtx_cli.data.sample_reader import HOPS_PER_SECOND
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.columns import TEXT_TARGETS
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput

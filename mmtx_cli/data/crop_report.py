@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.media.audio.decode import sound_seconds
+from mmtx_cli.media.audio.array_decode import sound_seconds
 from mmtx_cli.media.image import image_size
-from mmtx_cli.media.video.decode import video_facts
+from mmtx_cli.media.video.facts import video_facts
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
 MAX_CROPPED = 0.25

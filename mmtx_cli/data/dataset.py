@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.counter_rng import id_keys, random_bits
+from mmtx_cli.counter_rng.bits import id_keys, random_bits
 from mmtx_cli.data.cache.entries import CacheIndex
 from mmtx_cli.data.crop_report import crop_warning, truncation_warning
 from mmtx_cli.data.manifest.sample import Sample

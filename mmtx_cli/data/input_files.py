@@ -1,38 +1,21 @@
-"""Media files without a manifest as samples: file type detection and splitting of long videos."""
+"""Files outside of a manifest as samples."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
+from torch import Tensor
 
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.dataset import Example, ManifestDataset
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.pieces import Piece, first_of, read_file
 from mmtx_cli.data.sample_reader import Media
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.io.progress import track
-from mmtx_cli.media.backend import load_decoders
-from mmtx_cli.media.errors import NoVideoError, UnreadableError
-from mmtx_cli.media.image_reader import picture_kind
-from mmtx_cli.media.suffixes import FOREIGN_IMAGES, SUFFIXES
+from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.transform import to_tensor
-from mmtx_cli.media.video.decode import video_facts
-from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
-
-LAST_PIECE = 0.25
-"""A remainder shorter than this fraction of a piece is merged into the preceding piece."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A file, or the part of a video from ``start`` to ``end`` in seconds."""
-
-    path: str
-    start: float | None = None
-    end: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,42 +27,14 @@ class Picture:
     start: None = None
     end: None = None
 
-
-def all_pieces(
-    paths: Sequence[str], segments: float | None, limits: DecodeLimits
-) -> Iterator[Piece]:
-    """Yield whole files, or videos in pieces of ``segments`` seconds; other files stay whole."""
-    if segments is None:
-        yield from map(Piece, paths)
-        return
-    guard = IsolatedDecoder(limits.seconds, load_decoders, limits.bytes)
-    for path in track(paths, len(paths), "inspecting inputs"):
-        try:
-            is_still = picture_kind(guard, path) == "still"
-            facts = None if is_still else guard.run(video_facts, path)
-        except UnreadableError:  # audio, or reported when the piece is read
-            facts = None
-        if facts is None:
-            yield Piece(path)
-            continue
-        for start, end in split_duration(facts.duration, segments):
-            yield Piece(path, facts.start + start, facts.start + end)
-    guard.close()
-
-
-def split_duration(duration: float, length: float) -> list[tuple[float, float]]:
-    """Split ``duration`` into pieces of ``length`` seconds, merging a short remainder."""
-    count = max(1, int(duration / length + 1 - LAST_PIECE))
-    starts = [i * length for i in range(count)]
-    return list(zip(starts, [*starts[1:], duration], strict=True))
+    @property
+    def identity(self) -> str:
+        """The name, which seeds random numbers."""
+        return f"{self.name} {self.start}"
 
 
 class InputFiles(ManifestDataset):
-    """Dataset of files and pieces of files, each passed to an encoder that can read it.
-
-    A model without a video encoder receives frames as several images, and one without an image
-    encoder receives an image as a video of one frame. A video's soundtrack is its audio.
-    """
+    """Dataset of files and pieces of files, each passed to an encoder that can read it."""
 
     def __init__(
         self,
@@ -128,43 +83,19 @@ class InputFiles(ManifestDataset):
         """Decode the modalities that the model can read."""
         piece, sample = self.pieces[row], self.samples[row]
         if isinstance(piece, Picture):
-            for name in self.first_of("image", "video"):
-                example.inputs[name] = self.media.fitted([to_tensor(piece.pixels)])
+            example.inputs |= self.picture(piece)
         else:
-            self.read_file(example, piece.path, sample)
-        if not example.inputs:
-            accepted = ", ".join(self.from_files) or "features only"
-            name = piece.name if isinstance(piece, Picture) else piece.path
-            raise UnreadableError(name, f"contains no modality that the model accepts ({accepted})")
+            example.inputs |= read_file(self.media, piece.path, sample, self.from_files)
         if (tokens := self.text("text", 0, row)) is not None:
             example.inputs["text"] = tokens
         self.read_prompt(example, row)
 
-    def read_file(self, example: Example, path: str, sample: Sample) -> None:
-        """Decode the modalities of a file."""
-        kind, suffix = picture_kind(self.media.guard, path), Path(path).suffix.lower()
-        has_image_suffix = suffix in SUFFIXES["image"] or suffix in FOREIGN_IMAGES
-        # without a video encoder, read the first frame of an animation, as for `image` in a row
-        as_video = kind == "animation" and ("video" in self.from_files or sample.start is not None)
-        if (kind or has_image_suffix) and not as_video:
-            pictures = self.media.pictures(replace(sample, image=(path,)), 0)
-            for name in self.first_of("image", "video"):
-                example.inputs[name] = pictures
-        else:
-            self.read_video(example, replace(sample, video=path, audio=path))
-
-    def read_video(self, example: Example, sample: Sample) -> None:
-        """Read frames and audio of a video, or the audio of a file without video."""
-        for name in self.first_of("video", "image"):
-            try:
-                example.inputs[name] = self.media.clip(sample, 0, None).frames
-            except NoVideoError:
-                sample = replace(sample, video=None)
-        if "audio" in self.from_files:
-            sound = self.media.sound(sample, None)
-            if sound is not None:
-                example.inputs["audio"] = sound
-
-    def first_of(self, *names: str) -> list[str]:
-        """Return the first of these modalities that the model has, as a list of at most one."""
-        return [name for name in names if name in self.from_files][:1]
+    def picture(self, picture: Picture) -> dict[str, Tensor]:
+        """Return what the model reads of a picture in memory, by modality."""
+        fitted = self.media.fitted([to_tensor(picture.pixels)])
+        if not (names := first_of(self.from_files, "image", "video")):
+            accepted = ", ".join(self.from_files) or "features only"
+            raise UnreadableError(
+                picture.name, f"contains no modality that the model accepts ({accepted})"
+            )
+        return dict.fromkeys(names, fitted)

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.config.preprocessing import Preprocessing
+from mmtx_cli.config.preprocessing import HOPS_PER_SECOND, Preprocessing
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.loader_worker import reading
 from mmtx_cli.data.manifest.sample import Sample
@@ -21,8 +21,6 @@ from mmtx_cli.media.video.decode import Clip, decode_video
 from mmtx_cli.media.video.frame_sampling import Sampling
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
-
-HOPS_PER_SECOND = 100
 
 
 class Media:

@@ -136,7 +136,7 @@ def _reason(
 
                 decode_video(path, Sampling(), _SIDE, "crop", start, end)
             case "audio" | "sound track":
-                from mmtx_cli.media.audio.decode import check_sound
+                from mmtx_cli.media.audio.array_decode import check_sound
 
                 check_sound(path, start, end)
     except OutsideError as error:  # a video may be longer than its soundtrack

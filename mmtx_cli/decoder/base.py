@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.generation.constraint.constraint import Constraint
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.make import make_method
 from mmtx_cli.generation.search import search
-from mmtx_cli.generation.texts import Limits, Texts
+from mmtx_cli.generation.texts import Texts
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX
 

@@ -2,35 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
 from mmtx_cli.config.schema import TrainerSettings
+from mmtx_cli.distributed.process import Process
 from mmtx_cli.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process in the group of processes that share the work."""
-
-    rank: int
-    world: int
-    device: torch.device
-    barrier: Callable[[], None]
-    progress: bool = True
-    """Progress is shown, by the first process."""
-
-    @property
-    def is_first(self) -> bool:
-        """True for the process that merges and reports results."""
-        return self.rank == 0
-
-    @property
-    def shows_progress(self) -> bool:
-        """True for the process that shows progress."""
-        return self.is_first and self.progress
 
 
 def launch(settings: TrainerSettings) -> Process:

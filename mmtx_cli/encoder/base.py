@@ -109,7 +109,7 @@ def spread_frames(field: ModalityInput, count: int) -> Shaped[Tensor, "b count 3
     order = (~field.mask).long().argsort(dim=1, stable=True)  # real frames first, in order
     middles = 2 * torch.arange(count, device=real.device) + 1
     index = order.gather(1, middles * real[:, None] // (2 * count))
-    rows = torch.arange(len(real), device=real.device)[:, None]
+    rows = torch.arange(real.shape[0], device=real.device)[:, None]
     return real_content(field)[rows, index]
 
 

@@ -37,7 +37,7 @@ class MapEncoder(Encoder):
             x, mask = F.pad(x, (0, 0, 0, padding)), F.pad(mask, (0, padding))
         pictures = x.reshape(-1, cells, x.shape[2])
         encoded = self.map.tokens(pictures, height, width)
-        return Tokens(encoded.reshape(len(x), -1, self.width), mask)
+        return Tokens(encoded.reshape(x.shape[0], -1, self.width), mask)
 
     def map_size(self, like: Tensor) -> tuple[int, int]:
         """Return the height and width of an image's feature map in cells, found by a trial run."""

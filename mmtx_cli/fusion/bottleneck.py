@@ -46,7 +46,7 @@ class BottleneckFusion(Fusion):
     def fuse(self, streams: Streams) -> Tokens:
         """Return the shared tokens, then those of all modalities."""
         has_any = any_present(streams)[:, None]
-        shared = self.bottleneck.expand(len(has_any), -1, -1)
+        shared = self.bottleneck.expand(has_any.shape[0], -1, -1)
         x = {m: streams[m].x for m in self.modalities}
         for layer in self.layers:
             updates = {}

@@ -44,7 +44,7 @@ class PerceiverFusion(Fusion):
         """Return the latents of each sample with at least one modality."""
         tokens = self.sequenced(streams)
         context = self.norm_input(tokens.x)
-        x = self.latents.expand(len(context), -1, -1)
+        x = self.latents.expand(context.shape[0], -1, -1)
         for norm, read, block in zip(self.norm, self.read, self.block, strict=True):
             x = block(x + read(norm(x), context, tokens.mask))
         mask = tokens.present[:, None].expand(x.shape[:2])

@@ -35,7 +35,7 @@ class TensorFusion(PooledFusion):
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
         """Combine the vectors; a missing modality is [1; 0]: only products with it vanish."""
-        product = next(iter(vectors.values())).new_ones(len(next(iter(vectors.values()))), 1)
+        product = next(iter(vectors.values())).new_ones(next(iter(vectors.values())).shape[0], 1)
         for m, x in vectors.items():
             z = self.reduce[m](x) * present[m][:, None]
             factor = torch.cat([torch.ones_like(z[:, :1]), z], dim=1)

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from mmtx_cli.generation.candidates import best_candidates, seeking_candidates, spread
 from mmtx_cli.generation.constraint.tracker import Allowed, Tracker
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.method import Method, append
 from mmtx_cli.generation.rules import Rule
-from mmtx_cli.generation.texts import Limits, Open, gather_rows
+from mmtx_cli.generation.texts import Open, gather_rows
 
 
 class BeamSearch(Method):

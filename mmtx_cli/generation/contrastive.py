@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.generation.constraint.tracker import Tracker
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rules import Rule
-from mmtx_cli.generation.texts import Limits, Open
+from mmtx_cli.generation.texts import Open
 
 
 @dataclass

@@ -1,32 +1,16 @@
 """The search method that the settings choose."""
 
-from dataclasses import replace
-
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.generation.beam import BeamSearch
 from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.constraint.tracker import Tracker
 from mmtx_cli.generation.contrastive import ContrastiveSearch
+from mmtx_cli.generation.limits import Limits, num_beams
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rowwise import Greedy, Sampling
 from mmtx_cli.generation.rules import BadWords, MinLength, NoRepeatNgram, RepetitionPenalty, Rule
-from mmtx_cli.generation.texts import Limits
 
-DEFAULT_BEAMS, MOST_BEAMS = 3, 16
 CANDIDATES = 4
-
-
-def num_beams(settings: GenerationSettings, constraint: Constraint | None = None) -> int:
-    """Return the number of beams; 1 for methods without beams.
-
-    Required words need more, since beams that lack different numbers of tokens share them.
-    """
-    if settings.do_sample or settings.penalty_alpha is not None:
-        return 1
-    default = DEFAULT_BEAMS
-    if constraint is not None and constraint.seeks:
-        default = max(default, min(2 * constraint.shortest, MOST_BEAMS))
-    return settings.num_beams or max(default, settings.num_return_sequences)
 
 
 def make_method(
@@ -42,7 +26,7 @@ def make_method(
     Raises:
         ConfigError: If no text of at most the maximum length satisfies the constraint.
     """
-    limits = limited(settings, limits)
+    limits = limits.lowered(settings)
     rules = make_rules(settings, limits)
     if constraint is not None and constraint.avoided:
         rules.append(BadWords(constraint.avoided))
@@ -86,13 +70,6 @@ def make_tracker(constraint: Constraint | None, limits: Limits) -> Tracker | Non
     if constraint is None:
         return None
     return Tracker(constraint, limits.eos, limits.max_length - 1)
-
-
-def limited(settings: GenerationSettings, limits: Limits) -> Limits:
-    """Return the limits of texts with the settings."""
-    if settings.max_new_tokens is None:
-        return limits
-    return replace(limits, max_length=min(limits.max_length, settings.max_new_tokens + 1))
 
 
 def make_rules(settings: GenerationSettings, limits: Limits) -> list[Rule]:

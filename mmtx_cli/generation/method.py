@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mmtx_cli.generation.constraint.tracker import FORBIDDEN, Allowed, Tracker, restricted
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.rules import Rule, apply
-from mmtx_cli.generation.texts import Limits, Open, Texts, gather_rows
+from mmtx_cli.generation.texts import Open, Texts, gather_rows
 
 
 class Method(ABC):

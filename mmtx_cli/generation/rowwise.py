@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.counter_rng import uniform
+from mmtx_cli.counter_rng.tensors import uniform
 from mmtx_cli.generation.constraint.tracker import Tracker
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rules import Rule
-from mmtx_cli.generation.texts import Limits, Open
+from mmtx_cli.generation.texts import Open
 
 
 class RowWise(Method):

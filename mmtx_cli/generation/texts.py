@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mmtx_cli.generation.limits import Limits
+
 Own = TypeVar("Own", bound="Rows")
 OwnTexts = TypeVar("OwnTexts", bound="Open")
 
@@ -61,7 +63,7 @@ class Open(Rows):
         cls: type[OwnTexts],
         batch: int,
         rows: int,
-        limits: "Limits",
+        limits: Limits,
         device: torch.device,
         groups: int = 1,
     ) -> OwnTexts:
@@ -117,21 +119,6 @@ class Open(Rows):
         for name, new in (("finished_tokens", tokens), ("finished_log_probs", log_probs)):
             own = getattr(self, name)
             own[:, rows] = gather_rows(torch.cat([own[:, rows], new], dim=1), chosen)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The first and last token of a text, and the largest number of tokens between and with EOS.
-
-    Args:
-        bos: ID of the begin token.
-        eos: ID of the end token.
-        max_length: Number of tokens of a text, of which the last is always ``eos``.
-    """
-
-    bos: int
-    eos: int
-    max_length: int
 
 
 def gather_rows(x: Tensor, index: Int[Tensor, "b m"]) -> Tensor:

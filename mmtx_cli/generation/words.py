@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from mmtx_cli.generation.constraint.constraint import Constraint
+
 
 @runtime_checkable
 class Detokenizer(Protocol):
@@ -49,3 +51,39 @@ def word_probabilities(
         {"word": word, "probability": round(math.exp(sum(log_probs[i] for i in places)), 4)}
         for word, places in word_places(tokens, eos, tokenizer)
     ]
+
+
+def text_row(
+    tokens: Sequence[Sequence[int]],
+    scores: Sequence[float],
+    log_probs: Sequence[Sequence[float]] | None,
+    key: str,
+    eos: int,
+    tokenizer: Detokenizer,
+    constraint: Constraint | None = None,
+) -> dict[str, Any]:
+    """Return the best text of an input under ``key``, its score, and the other ones.
+
+    Args:
+        tokens: Of the texts, the best first, padded with the end token.
+        scores: Of the texts; -inf where there is none.
+        log_probs: Of the tokens, if the probabilities of words are wanted.
+        key: Key of the text.
+        eos: ID of the end token.
+        tokenizer: Converts tokens to text.
+        constraint: What the texts must satisfy; those that they do not are listed as ``unmet``.
+    """
+    found: list[dict[str, Any]] = [
+        {key: tokenizer.decode(text), "score": score}
+        for text, score in zip(tokens, scores, strict=True)
+    ]
+    for row, text, values in zip(found, tokens, log_probs or (), strict=False):
+        row["words"] = word_probabilities(text, values, eos, tokenizer)
+    if constraint is not None:
+        for row in found:
+            if unmet := constraint.unmet(row[key]):
+                row["unmet"] = unmet
+            row[key] = constraint.spelling.get(row[key], row[key])
+    best, *others = found
+    alternatives = [other for other in others if math.isfinite(other["score"])]
+    return best | ({"alternatives": alternatives} if len(found) > 1 else {})

@@ -1,6 +1,5 @@
 """Captioning and free-text question answering with an autoregressive decoder."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
@@ -10,14 +9,15 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mmtx_cli.config.schema import GenerationSettings
-from mmtx_cli.counter_rng import uniform
+from mmtx_cli.counter_rng.tensors import uniform
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import answer_metrics
 from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.generation.constraint.constraint import Constraint
-from mmtx_cli.generation.texts import Limits, Texts
-from mmtx_cli.generation.words import word_probabilities
+from mmtx_cli.generation.limits import Limits
+from mmtx_cli.generation.texts import Texts
+from mmtx_cli.generation.words import text_row
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.context import Context
@@ -209,25 +209,11 @@ class CaptioningHead(Head):
 
     def row(self, output: Mapping[str, Tensor], tokenizer: Detokenizer) -> dict[str, Any]:
         """Return the prediction of a sample."""
-        key, eos = self.output_key, self.eos_id
         tokens, scores = output["tokens"].tolist(), output["score"].tolist()
-        found: list[dict[str, Any]] = [
-            {key: tokenizer.decode(text), "score": score}
-            for text, score in zip(tokens, scores, strict=True)
-        ]
-        if self.generation.token_scores:
-            for row, text, log_probs in zip(
-                found, tokens, output["log_prob"].tolist(), strict=True
-            ):
-                row["words"] = word_probabilities(text, log_probs, eos, tokenizer)
-        if self.constraint is not None:
-            for row in found:
-                if unmet := self.constraint.unmet(row[key]):
-                    row["unmet"] = unmet
-                row[key] = self.constraint.spelling.get(row[key], row[key])
-        row, *others = found
-        alternatives = [other for other in others if math.isfinite(other["score"])]
-        return row | ({"alternatives": alternatives} if len(found) > 1 else {})
+        log_probs = output["log_prob"].tolist() if self.generation.token_scores else None
+        return text_row(
+            tokens, scores, log_probs, self.output_key, self.eos_id, tokenizer, self.constraint
+        )
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer

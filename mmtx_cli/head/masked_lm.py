@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.counter_rng import uniform
+from mmtx_cli.counter_rng.tensors import uniform
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head

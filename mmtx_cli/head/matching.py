@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.counter_rng import mix_tensor, uniform
+from mmtx_cli.counter_rng.tensors import mix_tensor, uniform
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import gather, gather_unequal, global_mean, rank
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.counter_rng import uniform
+from mmtx_cli.counter_rng.tensors import uniform
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.decoder.base import shifted
 from mmtx_cli.decoder.transformer import TransformerDecoder

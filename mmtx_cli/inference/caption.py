@@ -3,23 +3,33 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.distributed.process import Process
+from mmtx_cli.errors import CheckpointError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
 from mmtx_cli.inference.caption_plan import FOLDER, Plan, check_plan, make_plan
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, piece_fields
-from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
+from mmtx_cli.inference.output_lines import (
+    NOT_FINITE,
+    CaptionedBatch,
+    print_outcome,
+    write_quarantine,
+)
 from mmtx_cli.inference.sidecar import check_template, without_caption, write_sidecar
 from mmtx_cli.inference.subtitles import write_subtitles
 from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.jsonl import json_line
 from mmtx_cli.io.quoting import quoted
+from mmtx_cli.media.backend import load_array_decoders, load_decoders
 from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.runs.run_dir import open_run
+
+TEXT_KEYS = ("caption", "prediction")
+"""Keys of the text in the predictions of a head; the second is for answers."""
 
 
 def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
@@ -27,8 +37,6 @@ def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
 
     The processes share the parts of the plan; the first one merges their lines.
     """
-    from mmtx_cli.distributed.launch import launch
-
     check_template(run.template)
     wanted = without_caption(paths, run.sidecar, run.overwrite) if run.sidecar else list(paths)
     if not wanted and not (run.run_dir / FOLDER).exists():
@@ -37,11 +45,11 @@ def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
             file=sys.stderr,
         )
         return
-    process = launch(run.trainer)
+    process = process_of(run)
     reader = InputReader.of(run)
     found = pieces_of(paths, run, reader)
     check_plan(run, found, process)
-    run_dir = open_run(run.plain)
+    run_dir = open_run(run.plain, "pyav" if run.is_onnx else None)
     plan = make_plan(run, found, pieces_of(wanted, run, reader) if run.sidecar else found, process)
     if process.is_first:
         report_plan(plan, len(paths) - len(wanted), run)
@@ -62,11 +70,28 @@ def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
         finish(run, run_dir, plan, echo=not single, answers=answers)
 
 
+def process_of(run: CaptionConfig) -> Process:
+    """Return this process, after starting the others; a model without torch has only one.
+
+    Raises:
+        ConfigError: if the settings are not possible.
+    """
+    if run.is_onnx:
+        from mmtx_cli.inference.onnx.captions import check_settings
+
+        check_settings(run)
+        return Process(0, 1, None, lambda: None)
+    from mmtx_cli.distributed.launch import launch
+
+    return launch(run.trainer)
+
+
 def pieces_of(paths: Sequence[str], run: CaptionConfig, reader: InputReader) -> list[Any]:
     """Return the files, or the segments of films."""
-    from mmtx_cli.data.input_files import all_pieces
+    from mmtx_cli.data.pieces import all_pieces
 
-    return list(all_pieces(paths, run.segment_seconds, reader.limits))
+    load = load_array_decoders if run.is_onnx else load_decoders
+    return list(all_pieces(paths, run.segment_seconds, reader.limits, load))
 
 
 def report_plan(plan: Plan, skipped: int, run: CaptionConfig) -> None:
@@ -81,7 +106,7 @@ def report_plan(plan: Plan, skipped: int, run: CaptionConfig) -> None:
 
 
 def finished_parts(
-    run: CaptionConfig, process: Any, plan: Plan, reader: InputReader, echo: bool
+    run: CaptionConfig, process: Process, plan: Plan, reader: InputReader, echo: bool
 ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Yield the parts that this process generates, and their rows.
 
@@ -96,41 +121,21 @@ def finished_parts(
         ConfigError: if the model cannot caption files.
         CheckpointError: if its tokenizer is missing.
     """
-    from mmtx_cli.data.loader import PREFETCH, make_loader
-    from mmtx_cli.inference.explained_captions import Explainer
-    from mmtx_cli.inference.part_sampler import PartSampler
-    from mmtx_cli.inference.predict import load_model
-    from mmtx_cli.inference.texts import generated_texts
-
-    model = load_model(run, process.device)
-    name = captioning_head(run.ckpt, model)
-    head, data = model.head[name], run.data
-    if (tokenizer := reader.tokenizer) is None:
+    if reader.tokenizer is None:
         raise CheckpointError(f"ckpt={run.ckpt}: {NO_TOKENIZER}")
-    pieces = plan.pieces
-    samples = reader.files(pieces, [str(i) for i in range(len(pieces))], run.text)
-    sampler = PartSampler(plan, data.eval_batch_size or data.batch_size)
-    # a part is taken when its first batch is loaded: what is loaded ahead, others cannot take
-    prefetch = PREFETCH if process.world == 1 else 1
-    loader = make_loader(samples, sampler, data.num_workers, prefetch=prefetch)
+    batches: Iterator[CaptionedBatch]
+    if run.is_onnx:
+        from mmtx_cli.inference.onnx.captions import onnx_captions
 
-    def identity(index: str) -> str:
-        return identity_of(pieces[int(index)])
+        batches = onnx_captions(run, plan, reader)
+    else:
+        from mmtx_cli.inference.texts import captions
 
-    def part_of(index: str) -> int:
-        return int(index) // plan.size
-
-    batches = generated_texts(
-        model, name, loader, process, run.trainer.precision, run.seed, identity, part_of, plan
-    )
-    explainer = Explainer.of(run, model, name, reader, pieces)
-    for number, part in groupby(batches, key=lambda found: part_of(found[0].ids[0])):
+        batches = captions(run, process, plan, reader)
+    for number, part in groupby(batches, key=lambda batch: int(batch.ids[0]) // plan.size):
         rows = []
-        for batch, outputs in part:
-            if explainer is not None:
-                explainer.write(batch, outputs)
-            texts = head.predictions(outputs, tokenizer)
-            for row in run_rows(batch, texts, pieces, head, run):
+        for batch in part:
+            for row in run_rows(batch, plan.pieces, run):
                 if echo:
                     print(json_line(row), flush=True)
                 rows.append(row)
@@ -138,97 +143,59 @@ def finished_parts(
 
 
 def run_rows(
-    batch: Any,
-    texts: Sequence[dict[str, Any]],
-    pieces: Sequence[Any],
-    head: Any,
-    run: CaptionConfig,
+    batch: CaptionedBatch, pieces: Sequence[Any], run: CaptionConfig
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of each input of a batch, with the path of its explanation.
 
     Args:
-        batch: The batch, whose ids are indices of the inputs.
-        texts: The predictions of the head.
+        batch: The texts, whose ids are indices of the inputs.
         pieces: All inputs.
-        head: The head.
         run: The settings.
     """
+    rows = batch_rows(batch, pieces, run.text, run.template)
+    if not run.explain:
+        yield from rows
+        return
     from mmtx_cli.inference.explained_captions import explanation_path
 
-    rows = batch_rows(batch, texts, pieces, head, run.text, run.template)
     for i, row in zip(map(int, batch.ids), rows, strict=True):
         path = explanation_path(run, i, pieces[i].path)
         yield row | ({"explanation": path} if path and "caption" in row else {})
 
 
-def identity_of(piece: Any) -> str:
-    """Return what seeds the random numbers of an input: the name of the file, and its segment."""
-    name = Path(piece.path).name if hasattr(piece, "path") else piece.name
-    return f"{name} {piece.start}"
-
-
-def captioning_head(ckpt: str | None, model: Any) -> str:
-    """Return the name of the head that generates texts; ``ckpt`` is for messages.
-
-    Raises:
-        ConfigError: if the model cannot caption files.
-    """
-    from mmtx_cli.data.text.columns import TEXT_TARGETS
-
-    heads = [name for name, head in model.head.items() if {*TEXT_TARGETS} & {*head.targets}]
-    if not heads or not {"image", "video", "audio"} & set(model.encoder):
-        raise ConfigError(
-            f"ckpt={ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
-            f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning, or use "
-            "`mmtx predict` instead of `mmtx caption` for the predictions of its heads"
-        )
-    return heads[0]
-
-
 def batch_rows(
-    batch: Any,
-    texts: Sequence[dict[str, Any]],
-    pieces: Sequence[Any],
-    head: Any,
-    text: str | None,
-    template: str | None = None,
+    batch: CaptionedBatch, pieces: Sequence[Any], text: str | None, template: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of each input of a batch.
 
     Args:
-        batch: The batch, whose ids are indices of the inputs.
-        texts: The predictions of the head.
+        batch: The texts, whose ids are indices of the inputs.
         pieces: All inputs.
-        head: The head.
         text: Text that the model has read with every input.
         template: Text around the captions.
     """
     errors = {fault["id"]: fault["reason"] for fault in batch.read_errors}
-    for i, found in zip(batch.ids, texts, strict=True):
+    for i, found in zip(batch.ids, batch.texts, strict=True):
         row = piece_fields(pieces[int(i)]) | ({"text": text} if text else {})
         if i in errors:
             yield row | {"error": errors[i]}
         elif not math.isfinite(found["score"]):
             yield row | {"error": NOT_FINITE}
         else:
-            caption = captioned(found, head.output_key, template)
-            if others := found.get("alternatives"):
-                caption["alternatives"] = [
-                    captioned(other, head.output_key, template) for other in others
-                ]
-            yield row | caption
+            yield row | captioned(found, template)
 
 
-def captioned(found: Mapping[str, Any], key: str, template: str | None) -> dict[str, Any]:
-    """Return a prediction with its text as ``caption``, with the text around it.
-
-    Args:
-        found: The prediction.
-        key: The key of its text.
-        template: The text around it.
-    """
-    caption = template.replace("{caption}", found[key]) if template else found[key]
-    return {"caption": caption, **{name: x for name, x in found.items() if name != key}}
+def captioned(text: dict[str, Any], template: str | None) -> dict[str, Any]:
+    """Return a prediction of the head with its texts as captions."""
+    found: dict[str, Any] = {}
+    for key, value in text.items():
+        if key in TEXT_KEYS:
+            found["caption"] = template.replace("{caption}", value) if template else value
+        elif key == "alternatives":
+            found[key] = [captioned(other, template) for other in value]
+        else:
+            found[key] = value
+    return found
 
 
 def finish(

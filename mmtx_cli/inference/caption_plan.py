@@ -26,12 +26,13 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import atomic_write, check_subfolder, make_subfolder, write_json
 from mmtx_cli.io.checkpoint import WEIGHTS, find_model
 from mmtx_cli.io.jsonl import json_line, parsed_json
+from mmtx_cli.io.onnx_folder import GRAPHS
 from mmtx_cli.io.untrusted.bounded_file import MAX_DOCUMENT_BYTES, read_json, read_text
 from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.runs.run_dir import lock
 
 if TYPE_CHECKING:
-    from mmtx_cli.data.input_files import Piece
+    from mmtx_cli.data.pieces import Piece
     from mmtx_cli.distributed.launch import Process
 
 FOLDER = ".captions"
@@ -149,10 +150,12 @@ def settings_of(run: CaptionConfig) -> dict[str, Any]:
         elif key not in IRRELEVANT:
             plain[key] = value
     plain["trainer.precision"] = run.trainer.precision
-    weights = find_model(str(run.ckpt))
+    weights = Path(str(run.ckpt)).expanduser() if run.is_onnx else find_model(str(run.ckpt))
     if not weights.is_relative_to(run.run_dir):  # a folder there refers to a published model
-        status = os.stat(weights / WEIGHTS if weights.is_dir() else weights)
-        plain["weights of ckpt"] = [status.st_size, status.st_mtime_ns]
+        names = GRAPHS if run.is_onnx else (WEIGHTS,)
+        files = [weights / name for name in names] if weights.is_dir() else [weights]
+        stats = [os.stat(file) for file in files]
+        plain["weights of ckpt"] = [x for s in stats for x in (s.st_size, s.st_mtime_ns)]
     return {key: digest(value) for key, value in sorted(plain.items()) if key not in LOADING}
 
 
@@ -236,7 +239,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: If the file is not a plan.
     """
-    from mmtx_cli.data.input_files import Piece
+    from mmtx_cli.data.pieces import Piece
 
     try:
         stored = read_json(folder / PLAN, MAX_DOCUMENT_BYTES)

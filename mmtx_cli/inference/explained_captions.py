@@ -32,7 +32,7 @@ from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.types import Batch, ModalityInput
 
 if TYPE_CHECKING:
-    from mmtx_cli.data.input_files import Piece
+    from mmtx_cli.data.pieces import Piece
 
 FOLDER = "explanations"
 DYNAMIC_RANGE = 12.0

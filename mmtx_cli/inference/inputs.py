@@ -19,7 +19,8 @@ from mmtx_cli.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import ManifestDataset
-    from mmtx_cli.data.input_files import InputFiles, Picture, Piece
+    from mmtx_cli.data.input_files import InputFiles, Picture
+    from mmtx_cli.data.pieces import Piece
     from mmtx_cli.data.sample_reader import Media
     from mmtx_cli.data.text.tokenizer import Tokenizer
     from mmtx_cli.media.worker.limits import DecodeLimits

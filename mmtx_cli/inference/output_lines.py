@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,21 @@ NOT_FINITE = "the model's scores are not finite; try trainer.precision=32-true"
 """Error of an input whose outputs are not finite, such as after an overflow in half precision."""
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class CaptionedBatch:
+    """Texts of a batch of inputs.
+
+    Args:
+        ids: Numbers of the inputs, as strings.
+        read_errors: Files that could not be read: ``id``, ``path`` and ``reason``.
+        texts: The predictions of a captioning head; those of unreadable inputs mean nothing.
+    """
+
+    ids: Sequence[str]
+    read_errors: Sequence[Mapping[str, str]]
+    texts: Sequence[dict[str, Any]]
 
 
 def write_quarantine(run_dir: Path, rows: Rows) -> None:

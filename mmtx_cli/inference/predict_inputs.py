@@ -172,7 +172,7 @@ def input_lines(
     run: PredictConfig, reader: InputReader, paths: Sequence[str]
 ) -> tuple["ManifestDataset", list[dict[str, Any]]]:
     """Return files, or a single text, as samples, and the initial fields of their output lines."""
-    from mmtx_cli.data.input_files import all_pieces
+    from mmtx_cli.data.pieces import all_pieces
 
     fields = {"text": run.text} if run.text else {}
     if not paths:

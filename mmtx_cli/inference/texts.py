@@ -9,13 +9,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mmtx_cli.counter_rng import id_tensor, step_keys
-from mmtx_cli.distributed.launch import Process
+from mmtx_cli.counter_rng.tensors import id_tensor, step_keys
+from mmtx_cli.data.loader import PREFETCH, make_loader
+from mmtx_cli.data.text.columns import TEXT_TARGETS
+from mmtx_cli.distributed.process import Process
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.caption_plan import Plan
-from mmtx_cli.inference.predict import inference
-from mmtx_cli.io.console import make_bar, paused
+from mmtx_cli.inference.explained_captions import Explainer
+from mmtx_cli.inference.inputs import InputReader
+from mmtx_cli.inference.output_lines import CaptionedBatch
+from mmtx_cli.inference.part_sampler import PartSampler
+from mmtx_cli.inference.predict import inference, load_model
+from mmtx_cli.io.console import files_bar, paused
 from mmtx_cli.layer.context import Context
 from mmtx_cli.model.multimodal import MultimodalModel
+from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.types import Batch
 
 
@@ -100,7 +108,7 @@ def generated_texts(
         part_of: Returns the part of a sample: only inputs of one part are generated together.
         plan: What all processes do, for the progress bar.
     """
-    bar = progress_bar(process.shows_progress)
+    bar = files_bar(process.shows_progress)
     total = bar.add_task("captions", total=len(plan.pieces), completed=plan.finished())
     with inference(process.device, precision), bar:
         for _, part in groupby(loader, key=lambda batch: part_of(batch.ids[0])):
@@ -113,31 +121,57 @@ def generated_texts(
                     yield batch, outputs
 
 
-def progress_bar(shown: bool) -> Any:
-    """Return a bar with the number of files, files per second and the time left."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
+def captions(
+    run: CaptionConfig, process: Process, plan: Plan, reader: InputReader
+) -> Iterator[CaptionedBatch]:
+    """Yield the texts of the parts of a plan that this process takes, in batches.
+
+    Args:
+        run: The settings.
+        process: This process.
+        plan: What there is to do.
+        reader: Reads the inputs.
+
+    Raises:
+        ConfigError: if the model cannot caption files.
+    """
+    model = load_model(run, process.device)
+    name = captioning_head(run.ckpt, model)
+    head, data, pieces = model.head[name], run.data, plan.pieces
+    samples = reader.files(pieces, [str(i) for i in range(len(pieces))], run.text)
+    sampler = PartSampler(plan, data.eval_batch_size or data.batch_size)
+    # a part is taken when its first batch is loaded: what is loaded ahead, others cannot take
+    prefetch = PREFETCH if process.world == 1 else 1
+    loader = make_loader(samples, sampler, data.num_workers, prefetch=prefetch)
+
+    def identity(index: str) -> str:
+        return pieces[int(index)].identity
+
+    def part_of(index: str) -> int:
+        return int(index) // plan.size
+
+    batches = generated_texts(
+        model, name, loader, process, run.trainer.precision, run.seed, identity, part_of, plan
     )
+    explainer = Explainer.of(run, model, name, reader, pieces)
+    for batch, outputs in batches:
+        if explainer is not None:
+            explainer.write(batch, outputs)
+        texts = head.predictions(outputs, reader.tokenizer)
+        yield CaptionedBatch(batch.ids, batch.read_errors, texts)
 
-    class Speed(TextColumn):
-        """Files per second."""
 
-        def render(self, task: Any) -> Any:
-            """Return the speed."""
-            from rich.text import Text
+def captioning_head(ckpt: str | None, model: Any) -> str:
+    """Return the name of the head that generates texts; ``ckpt`` is for messages.
 
-            return Text("" if task.speed is None else f"{task.speed:.3g} files/s")
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(""),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return make_bar(*columns, shown=shown, transient=True)
+    Raises:
+        ConfigError: if the model cannot caption files.
+    """
+    heads = [name for name, head in model.head.items() if {*TEXT_TARGETS} & {*head.targets}]
+    if not heads or not {"image", "video", "audio"} & set(model.encoder):
+        raise ConfigError(
+            f"ckpt={ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
+            f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning, or use "
+            "`mmtx predict` instead of `mmtx caption` for the predictions of its heads"
+        )
+    return heads[0]

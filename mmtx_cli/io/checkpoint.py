@@ -65,6 +65,11 @@ def find_model(path: str) -> Path:
         raise CheckpointError(f"ckpt={path}: file or folder not found{hint}")
     if not given.is_dir():
         return given
+    if is_onnx_folder(given):
+        raise CheckpointError(
+            f"ckpt={path}: a folder of ONNX graphs, which only `mmtx caption` can use; set ckpt to "
+            "the model that was exported"
+        )
     for folder in (given, given / "model"):
         if (folder / WEIGHTS).exists():
             return folder
@@ -82,6 +87,11 @@ def find_model(path: str) -> Path:
     )
 
 
+def is_onnx_folder(path: Path) -> bool:
+    """Return True if a path is a model folder of ONNX graphs (``io/onnx_folder.py``)."""
+    return path.is_dir() and not (path / WEIGHTS).exists() and any(path.glob("*.onnx"))
+
+
 def read_config(path: str) -> dict[str, Any]:
     """Return the config of a trained model; of a model folder, without importing torch."""
     found = find_model(path)
@@ -94,11 +104,16 @@ def read_config(path: str) -> dict[str, Any]:
 
 def read_folder_config(folder: Path) -> dict[str, Any]:
     """Return the config of a model folder, including the tokenizers."""
-    plain = _read(read_json, folder / CONFIG, MAX_CONFIG_BYTES)
+    plain = read_file(read_json, folder / CONFIG, MAX_CONFIG_BYTES)
     header = read_header(folder / WEIGHTS)
     config = checked_config(plain, folder / CONFIG, header)
     if METADATA not in header:
         config["early"] = True
+    return with_tokenizers(config, folder)
+
+
+def with_tokenizers(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the config of a folder with its tokenizers in place of their names."""
     stored = config.pop("tokenizers", None) or []
     if not isinstance(stored, list) or not set(TOKENIZERS).issuperset(map(str, stored)):
         known = ", ".join(TOKENIZERS)
@@ -109,11 +124,12 @@ def read_folder_config(folder: Path) -> dict[str, Any]:
         file = folder / name
         if key in stored and not file.exists():
             raise CheckpointError(f"{file}: file not found; use a complete model folder")
-        config[key] = _read(read_text, file, MAX_TOKENIZER_BYTES) if key in stored else None
+        config[key] = read_file(read_text, file, MAX_TOKENIZER_BYTES) if key in stored else None
     return config
 
 
-def _read(reader: Callable[[Path, int], Any], path: Path, limit: int) -> Any:
+def read_file(reader: Callable[[Path, int], Any], path: Path, limit: int) -> Any:
+    """Read a file of a model folder with ``reader``; raise CheckpointError if that fails."""
     try:
         return reader(path, limit)
     except (OSError, RefusedFileError) as error:
@@ -254,6 +270,12 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
     tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items()}
     with atomic_write(folder / WEIGHTS, sum(x.nbytes for x in tensors.values())) as temporary:
         save_file(tensors, temporary, checksums(tensors))
+    write_config(folder, config)
+    return folder
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write the config and the tokenizers of a model folder."""
     plain = {k: v for k, v in config.items() if k not in (*TOKENIZERS, *RUN_ENTRIES)}
     plain["model"] = {**plain["model"], "head": without_teachers(plain["model"]["head"])}
     plain["tokenizers"] = [key for key in TOKENIZERS if config.get(key)]
@@ -263,4 +285,3 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
         if config.get(key):
             with atomic_write(folder / name) as temporary:
                 temporary.write_text(config[key], encoding="utf-8")
-    return folder

@@ -108,3 +108,33 @@ def paused(bar: "Progress") -> Iterator[None]:
         yield
     finally:
         bar.start()
+
+
+def files_bar(shown: bool = True) -> "Progress":
+    """Return a bar with the number of files, files per second and the time left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    class Speed(TextColumn):
+        """Files per second."""
+
+        def render(self, task: Any) -> Any:
+            """Return the speed."""
+            from rich.text import Text
+
+            return Text("" if task.speed is None else f"{task.speed:.3g} files/s")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(""),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return make_bar(*columns, shown=shown, transient=True)

@@ -144,10 +144,30 @@ class DecoderBlock(nn.Module):
             cached[:, :, columns.stop - 1] = projected[:, :, 0]
         key, value = cache.past
         keys = key[:, :, columns], value[:, :, columns]
-        x = x + self.attention.read(new, keys, mask).view(b, k, d)
-        queries = self.norm2(x)
-        if cache.context is None:
-            x = x + self.cross_attention.read_tokens(queries, context, context_mask)
-        else:
-            x = x + self.cross_attention.read(queries, cache.context, context_mask)
+        shared = context if cache.context is None else cache.context
+        return self.attend(x, new, keys, mask, shared, context_mask)
+
+    def attend(
+        self,
+        x: Float[Tensor, "b k d"],
+        new: Float[Tensor, "r 1 d"],
+        past: KeyValue,
+        past_mask: Bool[Tensor, "r m"] | None,
+        context: KeyValue | Tensor,
+        context_mask: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b k d"]:
+        """Return the output of the block for one token of each beam.
+
+        Args:
+            x: The token of each beam.
+            new: The same, normalized, in rows: r = b * k.
+            past: Keys and values of the text so far, with those of this token.
+            past_mask: Where they belong to the text of each row; None for everywhere.
+            context: Keys and values of the context, or its tokens.
+            context_mask: Where the context is real.
+        """
+        x = x + self.attention.read(new, past, past_mask).view_as(x)
+        queries, cross = self.norm2(x), self.cross_attention
+        read = cross.read_tokens if isinstance(context, Tensor) else cross.read
+        x = x + read(queries, context, context_mask)  # type: ignore[arg-type]
         return x + self.feed_forward(self.norm3(x))

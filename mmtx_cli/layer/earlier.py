@@ -66,7 +66,7 @@ class AttentionPool(nn.Module):
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b k d"]:
         """Return one token per query."""
-        queries = self.queries.expand(len(x), -1, -1)
+        queries = self.queries.expand(x.shape[0], -1, -1)
         return queries + self.attention(queries, self.norm(x), mask)
 
 

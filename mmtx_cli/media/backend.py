@@ -33,13 +33,22 @@ def backend_name() -> str:
     raise ConfigError(*faults)
 
 
+ARRAY_MODULES = ("video.pyav_frames", "audio.soundfile_reader", "audio.pyav_reader")
+"""Decoding modules that do not need torch."""
+
+
 @functools.cache
 def load_decoders() -> None:
     """Import the decoding modules, so that forked decoder processes start with them loaded."""
-    modules = ["video.pyav_frames", "audio.soundfile_reader", "audio.pyav_reader"]
+    load_array_decoders()
     if backend_name() == "torchcodec":
-        modules.append("video.torchcodec_frames")
-    for name in modules:
+        importlib.import_module("mmtx_cli.media.video.torchcodec_frames")
+
+
+@functools.cache
+def load_array_decoders() -> None:
+    """Import the decoding modules that do not need torch."""
+    for name in ARRAY_MODULES:
         importlib.import_module(f"mmtx_cli.media.{name}")
 
 

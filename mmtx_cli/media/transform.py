@@ -8,8 +8,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.media.geometry import excess, padding, scaled_sides
+
 Picture = UInt8[Tensor, "3 h w"]
-FITS = ("crop", "pad", "squash")
 
 
 def to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> Picture:
@@ -39,19 +40,23 @@ def fit(
     ``Resize`` and ``CenterCrop`` do; "pad" scales the longer side to ``size`` and pads with black;
     "squash" ignores the aspect ratio.
     """
-    if how == "squash":
-        return resize(pictures, size, size)
     height, width = pictures.shape[-2:]
+    inner = scaled_sides(height, width, size, how)
+    resized = resize(pictures, *inner)
     if how == "pad":
-        inner = [max(1, round(size * side / max(height, width))) for side in (height, width)]
-        top, left = ((size - side) // 2 for side in inner)
+        top, left = (padding(side, size) for side in inner)
         padded = pictures.new_zeros(*pictures.shape[:-2], size, size)
-        padded[..., top : top + inner[0], left : left + inner[1]] = resize(pictures, *inner)
+        padded[..., top : top + inner[0], left : left + inner[1]] = resized
         return padded
-    shorter = min(height, width)
-    pictures = resize(pictures, size * height // shorter, size * width // shorter)
-    top, left = (round((side - size) / 2) for side in pictures.shape[-2:])
-    return pictures[..., top : top + size, left : left + size]
+    top, left = (excess(side, size) for side in inner)
+    return resized[..., top : top + size, left : left + size]
+
+
+def fit_array(
+    pixels: UInt8[np.ndarray, "h w 3"], size: int, how: str
+) -> UInt8[np.ndarray, "3 {size} {size}"]:
+    """Resize an image as ``fit`` does, from and to arrays."""
+    return fit(to_tensor(pixels), size, how).contiguous().numpy()
 
 
 def augmentation(

@@ -4,8 +4,7 @@ from typing import Any
 
 from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.constraint.language import parts
-from mmtx_cli.generation.make import limited
-from mmtx_cli.generation.texts import Limits
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.model.multimodal import MultimodalModel
 
 
@@ -41,6 +40,6 @@ def constraint_of(head: Any, tokenizer_json: str) -> Constraint | None:
     if not any(parts(head.generation)):
         return None
     constraint = Constraint(head.generation, Tokenizer.from_str(tokenizer_json))
-    limits = limited(head.generation, Limits(head.bos_id, head.eos_id, head.max_length))
+    limits = Limits(head.bos_id, head.eos_id, head.max_length).lowered(head.generation)
     constraint.check_length(limits.max_length - 1)
     return constraint

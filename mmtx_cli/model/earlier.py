@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.counter_rng import REPLACED
+from mmtx_cli.counter_rng.tensors import REPLACED
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import Batch, ModalityInput, Prediction, Streams, Tokens
 

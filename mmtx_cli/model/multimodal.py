@@ -139,7 +139,8 @@ class MultimodalModel(nn.Module):
         Distributed training encodes it anyway: processes wait for each other's gradients.
         """
         known_empty = field.empty and world_size() == 1
-        if known_empty or (not self.training and not field.mask.any()):
+        may_skip = not self.training and not torch.compiler.is_compiling()
+        if known_empty or (may_skip and not field.mask.any()):
             mask = field.mask.new_zeros(len(field.mask), 1)
             return Tokens(self.project[name].weight.new_zeros(len(mask), 1, self.dim), mask)
         tokens = self.present_tokens(name, field)

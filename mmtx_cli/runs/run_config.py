@@ -16,6 +16,7 @@ from mmtx_cli.config.schema import (
     OptimizerSettings,
     TrainerSettings,
 )
+from mmtx_cli.io.onnx_folder import FORMAT
 
 MODEL_KEYS = ("dim", "encoder", "fusion", "connector", "decoder", "head")
 """Root keys that describe the model."""
@@ -109,6 +110,11 @@ class CaptionConfig(RunConfig):
     template: str | None
     explain: bool | str | None
     explain_limit: int
+
+    @property
+    def is_onnx(self) -> bool:
+        """True if the model is a folder of ONNX graphs, which runs without torch."""
+        return self.stored.get("format") == FORMAT
 
 
 @dataclass(frozen=True, kw_only=True)

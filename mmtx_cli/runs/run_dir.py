@@ -18,7 +18,10 @@ from mmtx_cli.io.atomic import LOCK, appending, atomic_write, remove_leftovers, 
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.io.redact import redacted, redacted_text
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenizers", "pillow")
+PACKAGES = (
+    *("torch", "torchvision", "pytorch-lightning", "onnxruntime"),
+    *("hydra-core", "tokenizers", "pillow"),
+)
 RESULTS = ("result.json", "captions.jsonl")
 CAPTION_PLAN = Path(".captions", "plan.json")
 """Plan of an unfinished ``mmtx caption``."""
@@ -74,30 +77,32 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
     remove_leftovers(run_dir)
 
 
-def open_run(plain: Mapping[str, Any]) -> Path:
-    """Create the run folder and write the configuration and environment, without secrets."""
+def open_run(plain: Mapping[str, Any], video_decoder: str | None = None) -> Path:
+    """Create the run folder and write the configuration and environment, without secrets.
+
+    ``video_decoder`` is the decoder of a model that cannot choose one.
+    """
     run_dir = Path(plain["run_dir"])
     check_not_trained(plain)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         if is_first_process():
             lock(run_dir)
-            write_run(run_dir, plain)
+            write_run(run_dir, plain, video_decoder)
     except OSError as error:
         raise ConfigError(f"run_dir={run_dir}: cannot be written: {reason(error)}") from error
     return run_dir
 
 
-def write_run(run_dir: Path, plain: Mapping[str, Any]) -> None:
+def write_run(run_dir: Path, plain: Mapping[str, Any], video_decoder: str | None = None) -> None:
     """Write the configuration and the environment."""
     with atomic_write(run_dir / "config.yaml") as temporary:
         OmegaConf.save(OmegaConf.create(redacted(plain)), temporary)
-    write_json(
-        run_dir / "environment.json", environment(bool((plain.get("encoder") or {}).get("video")))
-    )
+    video = bool((plain.get("encoder") or {}).get("video"))
+    write_json(run_dir / "environment.json", environment(video, video_decoder))
 
 
-def environment(video: bool = False) -> dict[str, Any]:
+def environment(video: bool = False, video_decoder: str | None = None) -> dict[str, Any]:
     """Return versions, platform and command of the run; with ``video`` also the video decoder."""
     info: dict[str, Any] = {
         "mmtx": __version__,
@@ -114,7 +119,7 @@ def environment(video: bool = False) -> dict[str, Any]:
     if video:  # load the decoder only if the model reads video
         from mmtx_cli.media.backend import backend_name
 
-        info["video decoder"] = backend_name()
+        info["video decoder"] = video_decoder or backend_name()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         info["gpu"] = torch.cuda.get_device_name()

@@ -5,14 +5,14 @@ import queue
 from dataclasses import replace
 
 from mmtx_cli.data.dataset import Example
-from mmtx_cli.data.input_files import Piece
+from mmtx_cli.data.pieces import Piece
 from mmtx_cli.data.sample_reader import Media
 from mmtx_cli.errors import DataError
 from mmtx_cli.inference.inputs import InputReader
-from mmtx_cli.media.audio.decode import sound_seconds
+from mmtx_cli.media.audio.array_decode import sound_seconds
 from mmtx_cli.media.errors import NoVideoError
 from mmtx_cli.media.image_reader import picture_kind
-from mmtx_cli.media.video.decode import video_facts
+from mmtx_cli.media.video.facts import video_facts
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.server.limits import Limits, RefusedRequestError
 

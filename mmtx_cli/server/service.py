@@ -50,7 +50,11 @@ class Upload:
 
     name: str
     example: Example
-    start: None = None
+
+    @property
+    def identity(self) -> str:
+        """The identity of the file for ``mmtx caption``."""
+        return f"{self.name} None"
 
 
 class Service:

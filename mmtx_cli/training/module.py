@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmtx_cli.config.schema import OptimizerSettings
-from mmtx_cli.counter_rng import step_keys
+from mmtx_cli.counter_rng.tensors import step_keys
 from mmtx_cli.distributed.collectives import rank, world_size
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError

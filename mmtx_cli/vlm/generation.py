@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.constraint.tracker import Tracker
-from mmtx_cli.generation.make import limited, num_beams
-from mmtx_cli.generation.texts import Limits, Texts, gather_rows
+from mmtx_cli.generation.limits import Limits, num_beams
+from mmtx_cli.generation.texts import Texts, gather_rows
 from mmtx_cli.hub.huggingface import quiet_logging
 from mmtx_cli.vlm.constrained import ConstraintProcessor
 from mmtx_cli.vlm.sequence import begins_with_bos
@@ -36,7 +36,7 @@ def generation_settings(
     ends = {limits.eos, *(stop if isinstance(stop, list) else [] if stop is None else [stop])}
     found = (getattr(model.config, name, None) for name in PLACEHOLDERS)
     never = sorted({token for token in found if token is not None})
-    most = limited(own, limits).max_length - 1
+    most = limits.lowered(own).max_length - 1
     sampling = ("temperature", "top_p", "top_k", "min_p")
     return {
         "num_beams": num_beams(own, constraint),

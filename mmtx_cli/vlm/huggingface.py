@@ -24,8 +24,9 @@ from mmtx_cli.decoder.stored_state import exclude_from_state
 from mmtx_cli.errors import DataError
 from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.constraint.tracker import Tracker
-from mmtx_cli.generation.make import limited, make_tracker
-from mmtx_cli.generation.texts import Limits, Texts
+from mmtx_cli.generation.limits import Limits
+from mmtx_cli.generation.make import make_tracker
+from mmtx_cli.generation.texts import Texts
 from mmtx_cli.hub.huggingface import quiet_logging
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable
@@ -222,7 +223,7 @@ class HuggingFaceVLM(Freezable, Decoder):
     ) -> Iterator[tuple[Tensor, Texts]]:
         """Yield the texts of the inputs, by the generation of transformers."""
         arguments = generation_settings(self.lm, settings, limits, constraint)
-        tracker = make_tracker(constraint, limited(settings, limits))
+        tracker = make_tracker(constraint, limits.lowered(settings))
         count = 0
         for context, keys in source:
             for index, texts in self.generated(context, keys, arguments, limits, tracker):

@@ -13,8 +13,8 @@ from PIL import Image
 
 import mmtx_cli
 from mmtx_cli.api.scores import log_probabilities
-from mmtx_cli.data.input_files import Piece
 from mmtx_cli.data.loader import collate_of
+from mmtx_cli.data.pieces import Piece
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.synthetic.events import make_events

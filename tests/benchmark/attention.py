@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import force_add
-from mmtx_cli.data.input_files import InputFiles, Piece
+from mmtx_cli.data.input_files import InputFiles
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
+from mmtx_cli.data.pieces import Piece
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.data.text.tokenizer_choice import pretrained_tokenizer
 from mmtx_cli.encoder.video.per_frame import PerFrameVideoEncoder

@@ -2,9 +2,9 @@
 
 Run from the project's root: ``python tests/benchmark/caption_folder.py RUN FOLDER``, with a trained
 captioner of pictures. The loop is what one would write around a model: two loader workers open each
-picture with Pillow, resize and crop it with torchvision; the model encodes a batch and generates its
-captions, then the next one. Both use the same batch size and search. Prints the ratio of the times
-for all pictures, without the start (the time for one batch), and the share of equal captions:
+picture with Pillow, resize and crop it with torchvision; the model encodes a batch and generates
+its captions, then the next one. Both use the same batch size and search. Prints the ratio of the
+times for all pictures, without the start (the time for one batch), and the share of equal captions:
 Pillow decodes some pictures a little differently.
 """
 

@@ -26,9 +26,9 @@ from omegaconf import OmegaConf
 
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import force_add
-from mmtx_cli.data.input_files import Piece
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.manifest.read import read_manifest
+from mmtx_cli.data.pieces import Piece
 from mmtx_cli.explanation.explain import Explanation, explain
 from mmtx_cli.inference.inputs import InputReader
 from mmtx_cli.inference.predict import load_model

@@ -29,9 +29,10 @@ from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessor  # noqa: E
 
 from mmtx_cli.decoder.transformer import TransformerDecoder  # noqa: E402
 from mmtx_cli.generation.beam import BeamSearch  # noqa: E402
+from mmtx_cli.generation.limits import Limits  # noqa: E402
 from mmtx_cli.generation.rowwise import Greedy  # noqa: E402
 from mmtx_cli.generation.search import search  # noqa: E402
-from mmtx_cli.generation.texts import Limits, Texts  # noqa: E402
+from mmtx_cli.generation.texts import Texts  # noqa: E402
 from mmtx_cli.layer.context import Context  # noqa: E402
 
 WIDTH, DEPTH, HEADS, VOCAB, CONTEXT = 512, 6, 8, 32_000, 197

@@ -4,8 +4,8 @@ import pytest
 
 from mmtx_cli.config.generation_checks import generation_faults
 from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.make import make_method
-from mmtx_cli.generation.texts import Limits
 from tests.messages import faults_mention
 
 REJECTED = [

@@ -9,7 +9,7 @@ from tokenizers.models import WordPiece
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.decoder.base import shifted
 from mmtx_cli.generation.constraint.constraint import Constraint
-from mmtx_cli.generation.texts import Limits
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX
 from tests.decoders import (

@@ -8,7 +8,7 @@ import torch
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.generation.constraint.constraint import Constraint
-from mmtx_cli.generation.texts import Limits
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX, ModalityInput
 from tests.decoders import generated

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.data.input_files import InputFiles, Piece, all_pieces, split_duration
+from mmtx_cli.data.input_files import InputFiles
+from mmtx_cli.data.pieces import Piece, all_pieces, split_duration
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.inference.inputs import piece_fields
 from mmtx_cli.media.image_reader import picture_kind

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.generation.texts import Limits
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.layer.context import Context
 from tests.decoders import (
     FACTS,

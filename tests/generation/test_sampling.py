@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.counter_rng import uniform
+from mmtx_cli.counter_rng.tensors import uniform
 from mmtx_cli.generation.rowwise import Sampling
 from tests.generation.toy import EOS, Table, generated, limits, log_softmax
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import torch
 
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.search import search
-from mmtx_cli.generation.texts import Limits
 
 BOS, EOS = 0, 1
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmtx_cli.counter_rng import id_tensor, step_keys
+from mmtx_cli.counter_rng.tensors import id_tensor, step_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model
 from mmtx_cli.types import FUSED, Prediction, Tokens

@@ -26,6 +26,22 @@ def answering(place, scenes):
     return f"ckpt={run.name}"
 
 
+@pytest.mark.slow
+def test_a_question_without_torch(place, scenes, answering):
+    """The folder of ONNX graphs reads the question, too."""
+    done = mmtx("export", answering, "out=answering_graphs", "format=onnx", cwd=place)
+    assert succeeded(done).name == "answering_graphs"
+    inputs = f"inputs={quoted(f'{AWKWARD_NAME}/scenes/images')}"
+    answers = []
+    for i, model in enumerate([answering, "ckpt=answering_graphs"]):
+        args = [model, inputs, "text='what is red?'", f"run_dir=onnx_{i}"]
+        run = succeeded(mmtx("caption", *args, cwd=place))
+        rows = map(json.loads, (run / "captions.jsonl").read_text().splitlines())
+        answers.append([(row["path"], row["text"], row["caption"]) for row in rows])
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 60
+
+
 def test_it_is_scored_as_vqa_counts(place, scenes, answering):
     run = succeeded(mmtx("eval", answering, "split=val", "run_dir=answered", cwd=place))
     result = json.loads((run / "result.json").read_text())

@@ -11,7 +11,8 @@ import soundfile
 
 from mmtx_cli.data.validate_files import check_manifest
 from mmtx_cli.errors import DataError
-from mmtx_cli.media.audio.decode import check_sound, decode_sound
+from mmtx_cli.media.audio.array_decode import check_sound
+from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.media.backend import load_decoders
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import decode_image

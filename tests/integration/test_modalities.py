@@ -102,6 +102,6 @@ def test_every_subset_trains_evaluates_and_captions(modalities, events, tmp_path
 
 
 def has_sound(path: str) -> bool:
-    from mmtx_cli.media.video.decode import video_facts
+    from mmtx_cli.media.video.facts import video_facts
 
     return video_facts(path).has_audio

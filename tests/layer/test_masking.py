@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.counter_rng import id_tensor, uniform
+from mmtx_cli.counter_rng.tensors import id_tensor, uniform
 from mmtx_cli.layer.masking import MASKINGS, split_patches
 
 

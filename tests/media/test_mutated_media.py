@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmtx_cli.media.audio.decode import check_sound, decode_sound
+from mmtx_cli.media.audio.array_decode import check_sound
+from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.media.backend import load_decoders
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image_reader import picture_kind, read_picture

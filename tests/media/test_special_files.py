@@ -14,12 +14,13 @@ from mmtx_cli.data.duplicate_files import same_content
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.media.audio.decode import check_sound, decode_sound
+from mmtx_cli.media.audio.array_decode import check_sound
+from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import decode_image, decode_small, image_size
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.regular_file import open_regular
-from mmtx_cli.media.video.decode import video_facts
+from mmtx_cli.media.video.facts import video_facts
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.command_line import refused
 from tests.data.hostile import not_waiting

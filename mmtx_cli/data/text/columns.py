@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int, UInt64
 
-from mmtx_cli.counter_rng import random_bits
+from mmtx_cli.counter_rng.bits import random_bits
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.data.text.vqa_answers import answer_weights

@@ -84,7 +84,7 @@ class MvitStem(nn.Module):
         x = self.convolution(pixels)
         size = tuple(x.shape[2:])
         x = x.flatten(2).mT
-        first = self.position.class_token.expand(len(x), 1, -1)
+        first = self.position.class_token.expand(x.shape[0], 1, -1)
         if self.position.spatial_pos is not None:
             x = x + self.stretched(size)
             first = first + self.position.class_pos

@@ -91,7 +91,7 @@ class VitBody(nn.Module):
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
         """Return the tokens, the class token first."""
         patches = self.vit._process_input(pixels)
-        first = self.vit.class_token.expand(len(patches), -1, -1)
+        first = self.vit.class_token.expand(patches.shape[0], -1, -1)
         return self.vit.encoder(torch.cat([first, patches], dim=1))
 
     def layers(self) -> list[nn.Module]:

@@ -156,7 +156,7 @@ def visible_tubelets(
         return mask
     num_tubelets = mask.shape[1] * per_step  # an extra column for unused indices, dropped below
     index = field.visible.index.where(field.visible.mask, num_tubelets)
-    shown = mask.new_zeros(len(mask), num_tubelets + 1).scatter(1, index, True)
+    shown = mask.new_zeros(mask.shape[0], num_tubelets + 1).scatter(1, index, True)
     return mask & shown[:, :num_tubelets].view_as(mask)
 
 

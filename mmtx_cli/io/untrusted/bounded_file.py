@@ -4,6 +4,7 @@ A FIFO blocks its reader forever, ``/dev/zero`` has no end, and a small JSON fil
 times its size in memory.
 """
 
+import mmap
 import os
 import stat
 from pathlib import Path
@@ -62,6 +63,21 @@ def read_bytes(path: Path, limit: int) -> bytes:
     if len(data) > size:
         raise RefusedFileError("grew while being read")
     return data
+
+
+def map_bytes(path: Path, limit: int) -> memoryview:
+    """Return the content of a large regular file of at most ``limit`` bytes, without copying it.
+
+    Raises:
+        RefusedFileError: if it is larger, empty, or not a regular file.
+        OSError: if it cannot be read.
+    """
+    check_regular(path)
+    with open(path, "rb", opener=_without_waiting) as file:
+        size = _size(os.fstat(file.fileno()))
+        if not 0 < size <= limit:
+            raise RefusedFileError(f"larger than {limit:,} bytes" if size else "empty")
+        return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
 
 
 def read_text(path: Path, limit: int) -> str:

@@ -95,7 +95,7 @@ class ConvStem(nn.Module):
 
 def recolored(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """Randomly shuffle the color channels of each image and invert half of the images."""
-    b = len(images)
+    b = images.shape[0]
     order = torch.rand(b, 3, device=images.device).argsort(dim=1)
     sign = torch.randint(0, 2, (b, 1, 1, 1), device=images.device) * 2 - 1
     return images[torch.arange(b, device=images.device)[:, None], order] * sign

@@ -7,12 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
-from torch import Tensor
 
 from mmtx_cli.media.errors import UnreadableError
-from mmtx_cli.media.transform import fit, to_tensor
 from mmtx_cli.media.video.packets import Packet, find_packets
 from mmtx_cli.media.video.probe import Source, open_video
 from mmtx_cli.media.video.scaling import scaled_size
@@ -27,13 +24,20 @@ TOLERANCE = 1e-6
 LATE = 32
 """Packets after its own by which a frame is output; no codec reorders more than 16."""
 
-Found = dict[int, UInt8[Tensor, "3 s s"]]
+Fit = Callable[[UInt8[np.ndarray, "h w 3"], int, str], UInt8[np.ndarray, "3 s s"]]
+"""Resizes pixels to a square of a size, in a way of ``media/geometry.py``."""
+
+Found = dict[int, UInt8[np.ndarray, "3 s s"]]
 """Converted frames by presentation time."""
 
 
 def pyav_frames(
-    path: str, choose: Callable[[float, float, float | None], list[float]], size: int, how: str
-) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]]:
+    path: str,
+    choose: Callable[[float, float, float | None], list[float]],
+    size: int,
+    how: str,
+    fit: Fit,
+) -> tuple[UInt8[np.ndarray, "t 3 {size} {size}"], list[float]]:
     """Decode the frames shown at the times that ``choose`` returns, each once, in order.
 
     Args:
@@ -41,7 +45,8 @@ def pyav_frames(
         choose: Returns times, given the start and end of the video and its frame rate. All times
             are in seconds from the beginning of the file.
         size: Side of the square frames in pixels.
-        how: "crop", "pad" or "squash", as in ``fit``.
+        how: "crop", "pad" or "squash".
+        fit: Resizes frames.
 
     Returns:
         The frames, and the time at which each is shown.
@@ -53,13 +58,13 @@ def pyav_frames(
         origin = source.origin
         seconds = choose(source.start - origin, source.end - origin, source.fps)
         ticks = [math.floor((second + origin + TOLERANCE) / source.base) for second in seconds]
-        upright = Upright(size, how)
+        upright = Upright(size, how, fit)
         # FFmpeg guesses the presentation times of AVI, ignoring frame reordering
         timed = source.container.format.name != "avi"
         found = (_timed if timed else _untimed)(source, ticks, upright)
         times = sorted(found)
         seconds = [float(time * source.base) - origin for time in times]
-        return torch.stack([found[time] for time in times]), seconds
+        return np.stack([found[time] for time in times]), seconds
 
 
 def _timed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
@@ -129,19 +134,18 @@ def _untimed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
 class Upright:
     """Converts frames to upright RGB of size x size, as ``fit`` does with images."""
 
-    def __init__(self, size: int, how: str) -> None:
-        self.size, self.how = size, how
+    def __init__(self, size: int, how: str, fit: Fit) -> None:
+        self.size, self.how, self.fit = size, how, fit
         self.graphs: dict[tuple[int, int, str], Graph] = {}
 
-    def __call__(self, frame: "VideoFrame") -> UInt8[Tensor, "3 {self.size} {self.size}"]:
+    def __call__(self, frame: "VideoFrame") -> UInt8[np.ndarray, "3 {self.size} {self.size}"]:
         """Convert one frame; ``rotation`` is in degrees, counter-clockwise."""
         turns = round(frame.rotation / 90) % 4
         # scaled before rotation: the shorter side stays the shorter side
         graph = self.graph(frame.width, frame.height, frame.format.name)
         graph.push(frame)
         pixels = np.rot90(graph.pull().to_ndarray(), turns)
-        picture = to_tensor(np.ascontiguousarray(pixels))
-        return fit(picture, self.size, self.how).clone(memory_format=torch.contiguous_format)
+        return self.fit(np.ascontiguousarray(pixels), self.size, self.how)
 
     def graph(self, width: int, height: int, name: str) -> "Graph":
         """Return FFmpeg's filter graph for frames of one size and format, cached for reuse."""

@@ -1,5 +1,7 @@
 """Size to which a decoder may scale a frame before ``fit`` (``media/transform.py``) crops it."""
 
+from mmtx_cli.media.geometry import scaled_sides
+
 FINE = 2
 """Up to this multiple of the target size, chroma is upsampled to full resolution before scaling."""
 
@@ -17,14 +19,5 @@ def scaled_size(height: int, width: int, size: int, how: str) -> tuple[int, int]
         size: Side of the square that ``fit`` returns.
         how: "crop", "pad" or "squash", as in ``fit``.
     """
-    if how == "pad":
-        longer = max(height, width)
-        if longer <= FINE * size:
-            return None
-        return max(1, round(size * height / longer)), max(1, round(size * width / longer))
-    shorter = min(height, width)
-    if shorter <= FINE * size:
-        return None
-    if how == "squash":
-        return size, size
-    return size * height // shorter, size * width // shorter
+    side = max(height, width) if how == "pad" else min(height, width)
+    return None if side <= FINE * size else scaled_sides(height, width, size, how)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from mmtx_cli.counter_rng import id_keys
+from mmtx_cli.counter_rng.tensors import id_keys
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.columns import TextColumn, column_texts, column_weights
 from mmtx_cli.data.text.tokenizer import Tokenizer

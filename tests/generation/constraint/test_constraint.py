@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.generation.constraint.constraint import Constraint
+from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.make import make_method
 from mmtx_cli.generation.search import search
-from mmtx_cli.generation.texts import Limits
 from tests.generation.constraint.words import byte_level, has, sentencepiece, wordpiece
 from tests.generation.toy import Inputs, Table, Toy
 

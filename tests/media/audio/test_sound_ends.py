@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mmtx_cli.media.audio.decode import check_sound, decode_sound
+from mmtx_cli.media.audio.array_decode import check_sound
+from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.media.errors import UnreadableError
 from tests.data.hostile import MEGABYTE, peak_memory
 from tests.media.sounds import glide, wav_bytes, write_with_av

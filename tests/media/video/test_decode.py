@@ -18,7 +18,8 @@ from mmtx_cli.media.backend import backend_name
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.transform import fit
 from mmtx_cli.media.video import packets, pyav_frames
-from mmtx_cli.media.video.decode import decode_video, video_facts
+from mmtx_cli.media.video.decode import decode_video
+from mmtx_cli.media.video.facts import video_facts
 from mmtx_cli.media.video.frame_sampling import Sampling, frame_times
 from tests.media import numbered
 from tests.messages import mentions, mentions_missing, raises

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.media.errors import NoVideoError, OutsideError, UnreadableError
-from mmtx_cli.media.video.decode import Clip, VideoFacts
+from mmtx_cli.media.video.decode import Clip
+from mmtx_cli.media.video.facts import VideoFacts
 from mmtx_cli.media.worker.ipc import OversizedError, framed, receive
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.serialization import (

@@ -5,54 +5,24 @@ that any number of workers and processes, and a resumed run, draw the same ones.
 computes them with NumPy, a model on its device, both with SplitMix64.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt64
+from jaxtyping import Float, Int
 from torch import Tensor
 
-GAMMA = 0x9E3779B97F4A7C15
-MULTIPLIERS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-SHIFTS = 30, 27, 31
+from mmtx_cli.counter_rng.bits import (
+    GAMMA,
+    MULTIPLIERS,
+    SHIFTS,
+    UNIFORM_BITS,
+    id_keys,
+    random_bits,
+)
+
 REPLACED: list[Callable[[Tensor, int, str], Tensor]] = []
 """Functions that replace ``uniform``, the last one first (``model/earlier.py``)."""
-
-
-def id_keys(ids: Iterable[str]) -> UInt64[np.ndarray, " n"]:
-    """Return a 64-bit hash of each sample id, the same on every machine."""
-    digests = (
-        hashlib.blake2b(i.encode("utf-8", "surrogateescape"), digest_size=8).digest() for i in ids
-    )
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
-
-
-def mix(x: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """Apply the SplitMix64 finalizer (Steele, Lea and Flood 2014): every bit affects every bit."""
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(GAMMA)
-        for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=False):
-            x = (x ^ (x >> np.uint64(shift))) * np.uint64(multiplier)
-        return x ^ (x >> np.uint64(SHIFTS[-1]))
-
-
-def random_bits(
-    seed: int, epoch: int, keys: UInt64[np.ndarray, " n"], purpose: int = 0
-) -> UInt64[np.ndarray, " n"]:
-    """Return 64 random bits per sample.
-
-    Args:
-        seed: Seed of the run.
-        epoch: Epoch (or step) of the draw.
-        keys: Keys of the samples, from ``id_keys``.
-        purpose: Number of the stream; different purposes give independent bits.
-    """
-    start = np.array([seed, epoch, purpose], dtype=np.int64).astype(np.uint64)
-    state = np.zeros(1, dtype=np.uint64)
-    for word in start:
-        state = mix(state ^ word)
-    return mix(keys ^ state)
 
 
 def id_tensor(ids: Iterable[str]) -> Int[Tensor, " n"]:
@@ -95,4 +65,4 @@ def uniform(keys: Int[Tensor, "*b"], n: int, purpose: str) -> Float[Tensor, "*b 
     counters = torch.arange(n, device=keys.device) * signed(GAMMA)
     stream = signed(int(id_keys([purpose])[0]))
     bits = mix_tensor(mix_tensor(keys ^ stream)[..., None] + counters)
-    return shifted(bits, 64 - 24).float() * 2.0**-24
+    return shifted(bits, 64 - UNIFORM_BITS).float() * 2.0**-UNIFORM_BITS

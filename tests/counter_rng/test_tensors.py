@@ -4,16 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.counter_rng import (
-    id_keys,
-    id_tensor,
-    mix,
-    mix_tensor,
-    random_bits,
-    signed,
-    step_keys,
-    uniform,
-)
+from mmtx_cli.counter_rng.bits import id_keys, mix, random_bits, seeded_keys, uniform_numbers
+from mmtx_cli.counter_rng.tensors import id_tensor, mix_tensor, signed, step_keys, uniform
 
 ids = st.lists(st.text(max_size=8), min_size=1, max_size=20)
 
@@ -103,3 +95,11 @@ def test_steps_and_purposes_are_independent():
     x = [uniform(step_keys(keys, 0, step), 4, name) for step in (1, 2) for name in ("a", "b")]
     correlation = torch.corrcoef(torch.stack(x).flatten(1).double())
     assert (correlation - torch.eye(4)).abs().max() < 0.08
+
+
+@given(names=ids, seed=st.integers(0, 2**62), step=st.integers(0, 10**6), n=st.integers(1, 9))
+def test_numpy_draws_the_same_numbers(names, seed, step, n):
+    keys = seeded_keys(id_keys(names), seed, step)
+    tensor = step_keys(id_tensor(names), seed, step)
+    assert (keys.view(np.int64) == tensor.numpy()).all()
+    assert (uniform_numbers(keys, n, "text 1") == uniform(tensor, n, "text 1").numpy()).all()
