@@ -11,7 +11,7 @@ from typing import Any
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
 from mmtx_cli.inference.caption_plan import FOLDER, Plan, check_plan, make_plan
-from mmtx_cli.inference.explained_captions import Explainer, explanation_path, report_explained
+from mmtx_cli.inference.explained.captions import Explainer, explanation_path, report_explained
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, piece_fields
 from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
 from mmtx_cli.inference.sidecar import check_template, without_caption, write_sidecar
