@@ -156,7 +156,7 @@ def run_rows(
     if not run.explain:
         yield from rows
         return
-    from mmtx_cli.inference.explained_captions import explanation_path
+    from mmtx_cli.inference.explained.captions import explanation_path
 
     for i, row in zip(map(int, batch.ids), rows, strict=True):
         path = explanation_path(run, i, pieces[i].path)
@@ -223,7 +223,7 @@ def finish(
         text = "".join(f"{line}\n" for line in lines)
         temporary.write_text(text, encoding="utf-8", newline="\n")
     if run.explain:
-        from mmtx_cli.inference.explained_captions import report_explained
+        from mmtx_cli.inference.explained.captions import report_explained
 
         report_explained(run, parsed)
     plan.remove()

@@ -15,7 +15,7 @@ from mmtx_cli.data.text.columns import TEXT_TARGETS
 from mmtx_cli.distributed.process import Process
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.caption_plan import Plan
-from mmtx_cli.inference.explained_captions import Explainer
+from mmtx_cli.inference.explained.captions import Explainer
 from mmtx_cli.inference.inputs import InputReader
 from mmtx_cli.inference.output_lines import CaptionedBatch
 from mmtx_cli.inference.part_sampler import PartSampler

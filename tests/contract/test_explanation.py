@@ -25,8 +25,13 @@ from tests.tiny import (
     tiny_model,
 )
 
-MAPPED = [(modality, name) for modality, name in ENCODERS if modality != "text"]
-"""Those of inputs that have places."""
+LARGE = [("video", "torchvision")]
+MAPPED = [
+    pytest.param(*encoder, marks=[pytest.mark.slow] if encoder in LARGE else [])
+    for encoder in ENCODERS
+    if encoder[0] != "text"
+]
+"""Encoders of inputs that have places."""
 METHODS = ("gradient", "rollout")
 TEXTS = [[7, 8, 9, EOS], [6, EOS, 6, 6], [5, 7, 6, 8]]
 COUNTS = {"image": [1, 2, 1], "video": [4, 3, 2], "audio": [18, 9, 13], "text": [4, 2, 3]}
