@@ -5,7 +5,7 @@ w width of the language model.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,9 @@ class Connector(nn.Module, ABC):
 
     inserts_layers: ClassVar[bool] = False
     """The connector adds layers to the model, which read the context themselves."""
+
+    bound: Any = None
+    """The context that inserted layers read, from one ``forward`` to the next."""
 
     def __init__(self, dim: int, streams: int, max_tokens: int | None) -> None:
         """``dim`` is the width of the context, ``streams`` the number of streams in it.

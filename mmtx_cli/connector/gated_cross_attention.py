@@ -43,6 +43,7 @@ class GatedCrossAttentionConnector(Connector):
     """Inserts a cross-attention before every n-th layer; nothing stands before the text."""
 
     inserts_layers: ClassVar[bool] = True
+    bound: tuple[list[KeyValue], Tensor] | None = None
 
     def __init__(
         self,
@@ -68,7 +69,6 @@ class GatedCrossAttentionConnector(Connector):
         self.blocks: Sequence[GatedBlock] = nn.ModuleList(  # type: ignore[assignment]
             [GatedBlock(width, dim, num_heads, mlp_ratio) for _ in chosen]
         )
-        self.bound: tuple[list[KeyValue], Tensor] | None = None
         for i, layer in enumerate(chosen):
             layer.register_forward_pre_hook(self.hook(i), with_kwargs=True)
 

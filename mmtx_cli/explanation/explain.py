@@ -53,7 +53,7 @@ def explain(
     """Return the heat maps of the words of one text of each sample.
 
     The texts are computed once more, all tokens at a time. No other thread may use the model
-    meanwhile, and no text may be half generated: connectors keep what they read.
+    meanwhile: hooks are added to it, and its weights are frozen.
 
     Args:
         model: A model with a captioning head.

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mmtx_cli.connector.base import Connector
 from mmtx_cli.explanation.leaves import Leaves, as_leaves
 from mmtx_cli.explanation.rules import rollout_rules
 from mmtx_cli.head.captioning import CaptioningHead
@@ -103,19 +104,31 @@ def token_scores(
 
 @contextmanager
 def ready(model: nn.Module) -> Iterator[None]:
-    """Compute derivatives with respect to inputs, not weights, and without dropout."""
+    """Compute derivatives with respect to inputs, in full precision and without dropout.
+
+    Texts that are half generated can be continued afterwards.
+    """
+    connectors = [m for m in model.modules() if isinstance(m, Connector)]
+    bound = [connector.bound for connector in connectors]
     trained = [p for p in model.parameters() if p.requires_grad]
     was_training = model.training
     model.eval()
     for parameter in trained:
         parameter.requires_grad_(False)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        device = next(model.parameters()).device.type
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(device, enabled=False),
+        ):
             yield
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
         model.train(was_training)
+        for connector, context in zip(connectors, bound, strict=True):
+            connector.bound = context
 
 
 def copied(batch: Batch, first: int, stop: int) -> Batch:

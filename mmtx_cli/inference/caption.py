@@ -97,7 +97,7 @@ def finished_parts(
         CheckpointError: if its tokenizer is missing.
     """
     from mmtx_cli.data.loader import PREFETCH, make_loader
-    from mmtx_cli.inference.explained_captions import Explainer
+    from mmtx_cli.inference.explained.captions import Explainer
     from mmtx_cli.inference.part_sampler import PartSampler
     from mmtx_cli.inference.predict import load_model
     from mmtx_cli.inference.texts import generated_texts
@@ -126,18 +126,14 @@ def finished_parts(
     explainer = Explainer.of(run, model, name, reader, pieces)
     for number, part in groupby(batches, key=lambda found: part_of(found[0].ids[0])):
         rows = []
-        explained = []
         for batch, outputs in part:
-            if explainer is not None and explainer.chosen(batch):
-                explained.append((batch, outputs))
+            if explainer is not None:
+                explainer.write(batch, outputs)
             texts = head.predictions(outputs, tokenizer)
             for row in run_rows(batch, texts, pieces, head, run):
                 if echo:
                     print(json_line(row), flush=True)
                 rows.append(row)
-        if explainer is not None:  # when no text is half generated
-            for batch, outputs in explained:
-                explainer.write(batch, outputs)
         yield number, rows
 
 
@@ -157,7 +153,7 @@ def run_rows(
         head: The head.
         run: The settings.
     """
-    from mmtx_cli.inference.explained_captions import explanation_path
+    from mmtx_cli.inference.explained.captions import explanation_path
 
     rows = batch_rows(batch, texts, pieces, head, run.text, run.template)
     for i, row in zip(map(int, batch.ids), rows, strict=True):
@@ -260,7 +256,7 @@ def finish(
         text = "".join(f"{line}\n" for line in lines)
         temporary.write_text(text, encoding="utf-8", newline="\n")
     if run.explain:
-        from mmtx_cli.inference.explained_captions import report_explained
+        from mmtx_cli.inference.explained.captions import report_explained
 
         report_explained(run, parsed)
     plan.remove()

@@ -6,6 +6,7 @@ import torch
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.explanation.explain import explain
 from mmtx_cli.explanation.heatmap import CELLS
+from tests.decoders import KINDS
 from tests.messages import mentions, raises
 from tests.tiny import EOS, SIDE, same, tiny_batch, tiny_model
 
@@ -109,3 +110,25 @@ def test_what_cannot_be_explained():
     with pytest.raises(ConfigError) as error:
         explain(model, batch, [[7]], Syllables())
     mentions(error.value, "cached features")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("args", KINDS)
+def test_texts_that_are_half_generated_go_on_as_before(args):
+    model = tiny_model("concat", ["captioning"], ["image"], args)
+    for name, parameter in model.named_parameters():
+        if "gate" in name:
+            parameter.fill_(0.5)
+    head, batch = model.head["captioning"], tiny_batch(model, {"image": [1, 2]})
+    other = tiny_batch(model, {"image": [1]}, seed=5)
+
+    def generated(explained):
+        context = head.decoder_context(model.fusion(model.encode(batch)), batch)
+        state = head.decoder.start(context, 1, 4)
+        for position, token in enumerate([head.bos_id, 7, 8]):
+            hidden = head.decoder.step(torch.full((2, 1), token), state, position)
+            if explained:
+                explain(model, other, [[7]], Syllables())
+        return hidden
+
+    assert torch.equal(generated(True), generated(False))

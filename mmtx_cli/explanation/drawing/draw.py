@@ -1,6 +1,7 @@
 """The sheet of an explained text: a heat map for each of its words.
 
-Shape letters: n words, l pictures or frames, h rows, w columns, t time steps, m bands.
+Shape letters: n words, l pictures or frames, h rows, w columns and s steps of a map, y rows, x
+columns, t frames, m bands of what it is of.
 """
 
 from collections.abc import Mapping, Sequence
@@ -166,7 +167,7 @@ def parts(explained: Explained, count: int) -> list[Block]:
 
 
 def frame_block(
-    name: str, maps: Float[Tensor, "n l h w"], frames: UInt8[np.ndarray, "l h w 3"]
+    name: str, maps: Float[Tensor, "n l h w"], frames: UInt8[np.ndarray, "l y x 3"]
 ) -> Block:
     """Return frames side by side; of many, some that are evenly spaced."""
     count = len(frames)
@@ -182,7 +183,7 @@ def frame_block(
     return Block(title, joined(tiles), rows)
 
 
-def joined(tiles: Sequence[Pixels]) -> Pixels:
+def joined(tiles: Sequence[Pixels]) -> UInt8[np.ndarray, "h joined 3"]:
     """Return tiles side by side."""
     gap = np.full((tiles[0].shape[0], 2, 3), 255, dtype=np.uint8)
     parts = [part for tile in tiles for part in (gap, tile)]
@@ -190,7 +191,7 @@ def joined(tiles: Sequence[Pixels]) -> Pixels:
 
 
 def sound_block(
-    maps: Float[Tensor, "n t *m"], spectrogram: Float[np.ndarray, "t m"], seconds: float
+    maps: Float[Tensor, "n s *k"], spectrogram: Float[np.ndarray, "t m"], seconds: float
 ) -> Block:
     """Return the spectrogram, low frequencies at the bottom; a map without bands covers all."""
     image = np.rint(255 * spectrogram.T[::-1]).astype(np.uint8)

@@ -49,7 +49,7 @@ def dimmed(picture: Pixels, read: np.ndarray) -> Pixels:
     return np.where(read[..., None], picture, (picture * UNREAD).astype(np.uint8))
 
 
-def resized(picture: Pixels, width: int, height: int) -> Pixels:
+def resized(picture: Pixels, width: int, height: int) -> UInt8[np.ndarray, "{height} {width} 3"]:
     """Return a picture in another size."""
     image = Image.fromarray(picture)
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))

@@ -125,7 +125,8 @@ class Explainer:
         """
         if (tokenizer := self.reader.tokenizer) is None:
             raise CheckpointError(f"ckpt={self.run.ckpt}: {NO_TOKENIZER}")
-        rows = self.chosen(batch)
+        if not (rows := self.chosen(batch)):
+            return
         device = next(self.model.parameters()).device
         with torch.inference_mode(False):
             index = torch.tensor(rows)
