@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from mmtx_cli.config.cross_checks import decoder_section, text_target, trait
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import CheckpointError, ConfigError
-from mmtx_cli.inference.export.peft_adapter import ADAPTER, write_adapter
+from mmtx_cli.inference.peft_adapter import ADAPTER, write_adapter
 from mmtx_cli.io.atomic import atomic_write, is_temporary
 from mmtx_cli.io.checkpoint import (
     CONFIG,
@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> None:
         export_onnx(cfg, out, config, weights, card)
         return
     if cfg.merged:
-        from mmtx_cli.inference.export.merge_decoder import merged_model, write_published
+        from mmtx_cli.inference.merge_decoder import merged_model, write_published
 
         if decoder_section(config["model"].get("decoder")) == "vlm":
             check_empty(out)
