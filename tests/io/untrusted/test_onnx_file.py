@@ -78,6 +78,11 @@ def test_any_bytes(data):
 
 @given(st.integers(0, 200))
 def test_cut_files(size):
+    """Rejected, unless cut between the graph and what follows it."""
     data = model([PLAIN], [weights()]).SerializeToString()
-    with pytest.raises(RefusedFileError):
-        check_graph(memoryview(data[: min(size, len(data) - 1)]))
+    cut = data[: min(size, len(data) - 1)]
+    try:
+        check_graph(memoryview(cut))
+    except RefusedFileError:
+        return
+    assert onnx.ModelProto.FromString(cut).graph == onnx.ModelProto.FromString(data).graph
