@@ -9,12 +9,14 @@ from mmtx_cli.generation.constraint.byte_automaton import ByteAutomaton
 from mmtx_cli.generation.constraint.regex import compiled, compiled_safely
 
 NOT_IN_WORDS = (
-    r"\s\x00-/:-@\[-^`{-\x7f\u0080-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u060c"
-    r"\u061b\u061f\u06d4\u0964\u0965\u2000-\u2bff\u3000-\u3004\u3008-\u303f\ufe10-\ufe6f\uff01-"
-    r"\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U0001f000-\U0001faff"
+    r"\s\x00-/:-@\[-^`{-\x7f\u0080-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7"
+    r"\u060c\u061b\u061f\u06d4\u0964-\u0965\u2000-\u206f\u2072-\u2073\u207a-\u207e\u208a-\u208f"
+    r"\u20a0-\u20cf\u2190-\u245f\u2500-\u2775\u2794-\u2bff\u3001-\u3004\u3008-\u3020\u3030\ufe10-"
+    r"\ufe19\ufe30-\ufe6f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U0001f000-\U0001f0ff"
+    r"\U0001f300-\U0001faff"
 )
-"""Characters between words: white space, those of ASCII, and blocks of punctuation and symbols.
-Fewer ranges than those of ``\\W`` make much smaller automata."""
+"""Characters between words: white space, punctuation and symbols of ASCII, Latin-1 and some blocks
+of Unicode. Fewer ranges than those of ``\\W`` make much smaller automata."""
 UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f]"
 )

@@ -60,10 +60,20 @@ def wordpiece():
 
 
 def has(phrase, text):
-    """Whether a text has a phrase as whole words, in any case; 狗 needs no spaces around it."""
+    """Whether a text has a phrase with no letters beside it; 狗 needs no spaces around it."""
+    return found(phrase, text, r"(?<!\w)", r"(?!\w)")
+
+
+def has_clearly(phrase, text):
+    """Whether a text has a phrase between white space or common punctuation, in any case."""
+    between = r"\s!-/:-@\[-^`{-~\u2000-\u206f"
+    return found(phrase, text, rf"(?:^|(?<=[{between}]))", rf"(?=[{between}]|$)")
+
+
+def found(phrase, text, left, right):
     left, right = (
         boundary if re.match(r"\w", letter) and letter != "狗" else ""
-        for boundary, letter in ((r"(?<!\w)", phrase[0]), (r"(?!\w)", phrase[-1]))
+        for boundary, letter in ((left, phrase[0]), (right, phrase[-1]))
     )
     words = r"\s+".join(map(re.escape, phrase.split()))
     return re.search(f"{left}{words}{right}", text, re.IGNORECASE) is not None
