@@ -12,14 +12,14 @@ from omegaconf.errors import OmegaConfBaseException
 from mmtx_cli.config.constraints import bounds_fault, entries, limit_faults
 from mmtx_cli.config.cross_checks import cross_field_faults, decoder_section
 from mmtx_cli.config.experiment_keys import experiment_hint
-from mmtx_cli.config.explain_checks import explanation_faults
-from mmtx_cli.config.generation_checks import generation_faults
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.config.root_types import TYPES
 from mmtx_cli.config.schema import SECTIONS
-from mmtx_cli.config.self_critical_checks import self_critical_faults
+from mmtx_cli.config.text_checks.explanation import explanation_faults
+from mmtx_cli.config.text_checks.generation import generation_faults
+from mmtx_cli.config.text_checks.self_critical import self_critical_faults
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.former_names import rename_hint
 from mmtx_cli.suggest import suggest

@@ -11,9 +11,10 @@ from omegaconf import OmegaConf
 from mmtx_cli.config.conf_tree import shipped
 from mmtx_cli.config.constraints import limit_faults
 from mmtx_cli.config.cross_checks import text_input_faults
-from mmtx_cli.config.generation_checks import generation_faults
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.config.text_checks.contents import LONGEST
+from mmtx_cli.config.text_checks.generation import generation_faults
 from mmtx_cli.config.validate import root_faults, settings_faults
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.checkpoint import read_config
@@ -53,6 +54,9 @@ def trained_config(ckpt: str, chosen: Mapping[str, Any]) -> RunConfig:
     return checked_config(RunConfig, cfg, stored)
 
 
+TEXT, NUMBER = "a text without ${ or a list of such texts", "a number, true or false"
+
+
 def chosen_generation(run: RunConfig, chosen: Mapping[str, Any]) -> GenerationSettings:
     """Return the settings of the section ``generation``, changed by the chosen ones.
 
@@ -62,12 +66,20 @@ def chosen_generation(run: RunConfig, chosen: Mapping[str, Any]) -> GenerationSe
     if not chosen:
         return run.generation
     known = {field.name for field in fields(GenerationSettings)}
-    wrong = [key for key, value in chosen.items() if key in known and not is_plain(value)]
+    wrong = [
+        key
+        for key, value in chosen.items()
+        if key in known and not (is_text(value) if key in LONGEST else is_number(value))
+    ]
     others = {key: value for key, value in chosen.items() if key not in wrong}
     faults = [
         *(
-            f"generation.{key}: {chosen[key]!r} is not a number, a text, a list of texts, true or "
-            "false"
+            f"generation.{key}: {chosen[key]!r} is not "
+            + (
+                "a text without ${, or a list of them"
+                if key in LONGEST
+                else "a number, true or false"
+            )
             for key in wrong
         ),
         *settings_faults("generation", others, GenerationSettings),
@@ -84,14 +96,19 @@ def chosen_generation(run: RunConfig, chosen: Mapping[str, Any]) -> GenerationSe
     return settings
 
 
-def is_plain(value: Any) -> bool:
-    """Return True for None, a bool, a finite number, a string or a list of strings: there are no
-    other settings.
+def is_number(value: Any) -> bool:
+    """Return True for None, a bool or a finite number."""
+    return value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value))
+
+
+def is_text(value: Any) -> bool:
+    """Return True for None, a text or a list of texts.
+
+    A text with ``${`` would be an interpolation, which may read environment variables.
     """
-    if isinstance(value, (list, tuple)):
-        return all(isinstance(text, str) for text in value)
-    number = isinstance(value, float) and isfinite(value)
-    return value is None or number or isinstance(value, (int, str))
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    plain = all(isinstance(text, str) and "${" not in text for text in texts)
+    return value is None or plain
 
 
 def check_caption(run: RunConfig, chosen: Mapping[str, Any]) -> None:

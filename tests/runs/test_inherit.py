@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.model.initialize import load_initial
 from mmtx_cli.runs.inherit import has_weights, inherit, inherited_generation
 from tests.messages import mentions, raises
@@ -109,24 +110,28 @@ def test_a_stored_config_may_hold_no_interpolation(key):
         inherit(cfg, tampered)
 
 
+class Classifier(nn.Linear):
+    traits = HeadTraits()
+
+
 class Model(nn.Module):
     def __init__(self, value):
         super().__init__()
         self.encoder = nn.ModuleDict({name: nn.Linear(2, 2) for name in ("image", "text")})
-        self.head = nn.Linear(2, 3)
+        self.head = nn.ModuleDict({"label": Classifier(2, 3)})
         for parameter in self.parameters():
             nn.init.constant_(parameter, value)
 
 
 def test_starts_from_trained_weights_except_newly_chosen_ones(tmp_path, capsys):
     model, trained = Model(0.0), Model(1.0)
-    state = {**trained.state_dict(), "head.weight": trained.head.weight[:2].clone()}
+    state = {**trained.state_dict(), "head.label.weight": trained.head["label"].weight[:2].clone()}
     save_file(state, tmp_path / "model.safetensors")
     load_initial(model, str(tmp_path), {"text"})
     assert (model.encoder["image"].weight == 1).all()
     assert (model.encoder["text"].weight == 0).all()
-    assert (model.head.weight == 0).all(), "of another shape"
-    mentions(capsys.readouterr().out, "ckpt: ", "3 of 6 tensors", ": head.weight")
+    assert (model.head["label"].weight == 0).all(), "of another shape"
+    mentions(capsys.readouterr().out, "ckpt: ", "3 of 6 tensors", ": head.label")
 
 
 def test_an_image_encoder_within_another_begins_with_the_one_that_was_trained(tmp_path, capsys):

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mmtx_cli.config.schema import GenerationSettings
-from mmtx_cli.config.self_critical_checks import BASELINES
+from mmtx_cli.config.text_checks.self_critical import BASELINES
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean

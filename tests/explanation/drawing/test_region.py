@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtx_cli.explanation.drawing.region import WHOLE, over_picture, read_region
-from mmtx_cli.media.transform import FITS, fit
+from mmtx_cli.media.geometry import FITS
+from mmtx_cli.media.transform import fit
 
 SIZE = 24
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmtx_cli.config.generation_checks import generation_faults
 from mmtx_cli.config.schema import GenerationSettings
+from mmtx_cli.config.text_checks.generation import generation_faults
 from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.make import make_method
 from tests.messages import faults_mention

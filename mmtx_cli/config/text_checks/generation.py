@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmtx_cli.config.cross_checks import class_attribute
-from mmtx_cli.config.text_constraint_checks import text_constraint_faults
+from mmtx_cli.config.text_checks.contents import text_constraint_faults
 
 SAMPLING = ("temperature", "top_p", "min_p")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mmtx_cli.config.conf_tree import shipped
-from mmtx_cli.config.self_critical_checks import BASELINES, self_critical_faults
+from mmtx_cli.config.text_checks.self_critical import BASELINES, self_critical_faults
 from tests.messages import faults_mention
 
 HEAD = {"_target_": "mmtx_cli.head.objective.self_critical.SelfCriticalHead", "teacher": "run"}
