@@ -45,6 +45,7 @@ def load(
         ConfigError: naming all invalid settings.
     """
     chosen = dict(settings or {})
+    check_sections(chosen)
     data = {**chosen.get("data", {}), "num_workers": num_workers}
     if batch_size is not None:
         data["eval_batch_size"] = batch_size
@@ -59,6 +60,38 @@ def load(
         },
     )
     return model_on(run, device_of(device))
+
+
+ARGUMENTS = {
+    "seed": "seed",
+    "trusted_packages": "trusted_packages",
+    "data.num_workers": "num_workers",
+    "trainer.precision": "precision",
+    "trainer.accelerator": "device",
+    "trainer.devices": "device",
+}
+"""Keys of the commands that are arguments of ``load``."""
+
+
+def check_sections(settings: Mapping[str, Any]) -> None:
+    """Check that further settings are sections, and no arguments of ``load``.
+
+    Raises:
+        ConfigError: naming all that are not.
+    """
+    sections = {key: settings.get(key, {}) for key in ("data", "trainer")}
+    faults = [
+        f"settings: {key}={value!r} must be a mapping"
+        for key, value in sections.items()
+        if not isinstance(value, Mapping)
+    ]
+    for key, argument in ARGUMENTS.items():
+        section, _, name = key.rpartition(".")
+        place = sections[section] if section else settings
+        if isinstance(place, Mapping) and name in place:
+            faults.append(f"settings: {key} is the argument {argument} of load; use {argument}=")
+    if faults:
+        raise ConfigError(*faults)
 
 
 def model_of(run: RunConfig) -> Model:

@@ -67,8 +67,7 @@ class Model(LoadedModel):
         with self._lock:
             for part in captioner.parts(samples, self.batch_size, self.run.data.num_workers or 0):
                 found += captioner.rows(part, pieces, text, own)
-        if errors == "raise":
-            raise_unread(enumerate(row.get("error") for row in found), pieces)
+        raise_unread(errors, enumerate(row.get("error") for row in found), pieces)
         return found  # type: ignore[return-value]
 
     def explain(
@@ -110,8 +109,7 @@ class Model(LoadedModel):
         for row, explanation in found:
             if "error" not in row:
                 row["maps"] = {name: x.float().numpy() for name, x in explanation.maps.items()}
-        if errors == "raise":
-            raise_unread(enumerate(row.get("error") for row in rows), pieces)
+        raise_unread(errors, enumerate(row.get("error") for row in rows), pieces)
         return rows  # type: ignore[return-value]
 
     def score(
@@ -159,8 +157,7 @@ class Model(LoadedModel):
             sizes = (self.batch_size, self.run.data.num_workers or 0, self.run.trainer.precision)
             with self._lock:
                 scores, unread = log_probabilities(self.network, module, samples, tokens, *sizes)
-        if errors == "raise":
-            raise_unread(unread.items(), pieces)
+        raise_unread(errors, unread.items(), pieces)
         return scores
 
     def _similarities(
@@ -212,8 +209,7 @@ class Model(LoadedModel):
             named = as_pieces(inputs, self.reader.limits)
             samples, lines = self._samples(named, text), [{} for _ in named]
         results = self._fill(lines, samples, Task([], embeddings=True))
-        if errors == "raise":
-            raise_unread(enumerate(line.get("error") for line in lines), named)
+        raise_unread(errors, enumerate(line.get("error") for line in lines), named)
         return results.embeddings()
 
     def predict(
@@ -253,6 +249,5 @@ class Model(LoadedModel):
         fields = {"text": text} if text else {}
         lines = [piece_fields(piece) | fields for piece in pieces]
         self._fill(lines, self._samples(pieces, text), Task(heads, candidates, top))
-        if errors == "raise":
-            raise_unread(enumerate(line.get("error") for line in lines), pieces)
+        raise_unread(errors, enumerate(line.get("error") for line in lines), pieces)
         return lines

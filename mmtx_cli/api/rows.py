@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from mmtx_cli.errors import DataError, truncate
+from mmtx_cli.errors import ConfigError, DataError, truncate
 
 
 class Word(TypedDict):
@@ -48,8 +48,23 @@ class Explained(Caption, total=False):
     maps: dict[str, np.ndarray]
 
 
-def raise_unread(reasons: Iterable[tuple[int, str | None]], pieces: Sequence[Any]) -> None:
-    """Raise DataError with the inputs that have no result, by their index, and the reasons."""
+def raise_unread(
+    errors: str, reasons: Iterable[tuple[int, str | None]], pieces: Sequence[Any]
+) -> None:
+    """Raise DataError with the inputs that have no result, unless their errors are returned.
+
+    Args:
+        errors: ``raise`` or ``return``.
+        reasons: Index of each such input, and the reason.
+        pieces: All inputs.
+
+    Raises:
+        ConfigError: if ``errors`` is neither.
+    """
+    if errors == "return":
+        return
+    if errors != "raise":
+        raise ConfigError(f"errors={errors!r}: must be raise or return")
     faults = [
         f"{getattr(pieces[i], 'path', f'inputs[{i}]')}: {reason}" for i, reason in reasons if reason
     ]

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.generation.constraint.tracker import FORBIDDEN, Allowed, Tracker, restricted
+from mmtx_cli.generation.constraint.tracker import Allowed, Tracker, restricted, urged
 from mmtx_cli.generation.limits import Limits
 from mmtx_cli.generation.rules import Rule, apply
 from mmtx_cli.generation.texts import Open, Texts, gather_rows
@@ -107,10 +107,7 @@ class Method(ABC):
         scores, allowed = self.ruled(own, tokens, length)
         if allowed is None or self.tracker is None or not self.tracker.seeks:
             return scores
-        eos = self.limits.eos
-        lacks = (allowed.before > 0) & (allowed.behind[..., eos] == FORBIDDEN)
-        urgent = (lacks & (own.argmax(dim=2) == eos))[..., None]
-        return scores.masked_fill(urgent & ~allowed.closer(eos), -torch.inf)
+        return urged(scores, own, allowed, self.limits.eos)
 
     def norm(self, now: Open) -> Float[Tensor, "b 1"]:
         """Return the divisor of the scores of texts that end with their present tokens."""

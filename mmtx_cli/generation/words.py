@@ -85,5 +85,8 @@ def text_row(
                 row["unmet"] = unmet
             row[key] = constraint.spelling.get(row[key], row[key])
     best, *others = found
+    if constraint is not None:  # one text can be spelled with different tokens
+        texts = [row[key] for row in found]
+        others = [row for i, row in enumerate(others, 1) if row[key] not in texts[:i]]
     alternatives = [other for other in others if math.isfinite(other["score"])]
     return best | ({"alternatives": alternatives} if len(found) > 1 else {})

@@ -12,6 +12,7 @@ from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.counter_rng.tensors import step_keys
 from mmtx_cli.distributed.launch import Process
+from mmtx_cli.io.allocator import keep_freed_memory
 from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.io.console import make_bar, paused
@@ -38,6 +39,8 @@ def load_model(run: RunConfig, device: torch.device) -> MultimodalModel:
         read_weights(str(run.ckpt)),
         f"ckpt={run.ckpt}",
     )
+    if device.type == "cpu":
+        keep_freed_memory()
     constrain(model, run.stored.get("tokenizer"))
     return model.eval().to(device)
 

@@ -66,6 +66,12 @@ def foreign(place: Path, kind: str) -> str | None:
     return None if isinstance(content, dict) and "caption" in content else "has no key 'caption'"
 
 
+OF_A_CAPTION = ("score", "words", "alternatives", "unmet")
+"""Keys of a row that belong to its caption, and are replaced together with it."""
+OF_A_RUN = ("path", "explanation")
+"""Keys of a row that mean nothing outside of the run folder."""
+
+
 def write_sidecar(row: Mapping[str, Any], kind: str, overwrite: bool) -> None:
     """Write the caption of a row beside its file; in JSON, with what is known of it.
 
@@ -78,7 +84,8 @@ def write_sidecar(row: Mapping[str, Any], kind: str, overwrite: bool) -> None:
     text = row["caption"] + "\n"
     if kind == "json":
         before = parsed_json(place.read_text(encoding="utf-8")) if exists else {}
-        content = before | {key: value for key, value in row.items() if key != "path"}
+        kept = {key: value for key, value in before.items() if key not in OF_A_CAPTION}
+        content = kept | {key: value for key, value in row.items() if key not in OF_A_RUN}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     # without a search for abandoned temporary files, which takes long in a large folder
     temporary = place.with_name(f".{place.name}.{os.getpid()}.part")

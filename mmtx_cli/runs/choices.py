@@ -17,6 +17,8 @@ def read_choices(cfg: DictConfig) -> None:
     Raises:
         ConfigError: If a file cannot be read or is empty.
     """
+    for key in ("include", "exclude", "choices"):
+        check_literal(key, (cfg.get("generation") or {}).get(key))
     found = (cfg.get("generation") or {}).get("choices")
     if not isinstance(found, (str, ListConfig)):
         return
@@ -30,12 +32,26 @@ def read_choices(cfg: DictConfig) -> None:
     OmegaConf.update(cfg, "generation.choices", list(dict.fromkeys(lines)), force_add=True)
 
 
+def check_literal(key: str, texts: object) -> None:
+    """Raise ConfigError if a text means a missing value in a configuration."""
+    if isinstance(texts, ListConfig) and any(
+        OmegaConf.is_missing(texts, i) for i in range(len(texts))
+    ):
+        raise ConfigError(f"generation.{key}: '???' means a missing value; remove it")
+
+
 def file_lines(path: Path) -> list[str]:
     """Return the lines of a text file that are not empty."""
     try:
         text = read_text(path, LARGEST_LIST).removeprefix("\ufeff")
     except (OSError, RefusedFileError) as error:
         raise ConfigError(f"generation.choices: @{path}: cannot be read: {error}") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip() == "???" or "${" in line:
+            raise ConfigError(
+                f"generation.choices: {path}:{number}: {line.strip()!r} has a meaning in "
+                "configurations (${…}, ???); remove it"
+            )
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines:
         raise ConfigError(f"generation.choices: @{path}: no answers; write one per line")

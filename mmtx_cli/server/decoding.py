@@ -61,9 +61,10 @@ class Decoders:
         if picture_kind(guard, path) == "still":
             return
         try:
-            seconds = guard.run(video_facts, path).duration
-        except NoVideoError:
-            seconds = guard.run(sound_seconds, path)
+            try:
+                seconds = guard.run(video_facts, path).duration
+            except NoVideoError:
+                seconds = guard.run(sound_seconds, path)
         except DataError:  # reported when it is decoded
             return
         if seconds > self.limits.media_seconds:

@@ -14,6 +14,8 @@ OTHERS = ("text", "name", "seed", "explain")
 LONGEST_VALUE, LONGEST_TEXT = 100, 10_000
 MOST_ROWS = 16
 """Largest number of beams and texts of a request: they take memory and time."""
+MOST_WORDS = 3
+"""Largest number of required words: preparing more takes seconds."""
 NAME = "upload"
 """Name of a file without one."""
 
@@ -58,14 +60,21 @@ def settings_of(query: QueryParams) -> Settings:
     if explain not in (None, True, False):
         raise RefusedRequestError(400, f"explain: {values['explain']!r} is not true or false")
     generation = {key: value for key, value in values.items() if key not in OTHERS}
+    for key in ("include", "exclude", "choices"):
+        texts = plain(generation.get(key))
+        if texts is not None and not isinstance(texts, list):
+            raise RefusedRequestError(400, f'{key}: must be a JSON list of texts, e.g. {key}=["a"]')
+    if len(plain(generation.get("include")) or []) > MOST_WORDS:
+        raise RefusedRequestError(400, f"include: at most {MOST_WORDS} words in a request")
     if "regex" in generation:  # may take seconds and gigabytes to prepare
         raise RefusedRequestError(
             400, "regex: not available in a request; start the server with it"
         )
-    for key in ("num_beams", "num_return_sequences"):
-        rows = plain(generation.get(key))
-        if isinstance(rows, int) and rows > MOST_ROWS:
-            raise RefusedRequestError(400, f"{key}={rows}: at most {MOST_ROWS} in a request")
+    rows = ("num_beams", "num_return_sequences", *["top_k"] * ("penalty_alpha" in generation))
+    for key in rows:
+        number = plain(generation.get(key))
+        if isinstance(number, int) and number > MOST_ROWS:
+            raise RefusedRequestError(400, f"{key}={number}: at most {MOST_ROWS} in a request")
     name = PurePosixPath(values.get("name", "").replace("\\", "/")).name or NAME
     text = values.get("text") or None
     return Settings(name, text, seed, bool(explain), tuple(sorted(generation.items())))

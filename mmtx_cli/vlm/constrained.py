@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.generation.constraint.tracker import Tracker, restricted
+from mmtx_cli.generation.constraint.tracker import Tracker, restricted, urged
 
 
 class ConstraintProcessor:
@@ -33,4 +33,8 @@ class ConstraintProcessor:
             return scores
         length = torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
         allowed = self.tracker.allowed(tokens[:, None], length, scores.shape[1])
-        return restricted(scores[:, None], scores[:, None], allowed)[:, 0]
+        own = scores[:, None]
+        left = restricted(own, own, allowed)
+        if self.tracker.seeks:
+            left = urged(left, own, allowed, self.tracker.eos)
+        return left[:, 0]

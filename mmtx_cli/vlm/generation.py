@@ -39,7 +39,7 @@ def generation_settings(
     most = limits.lowered(own).max_length - 1
     sampling = ("temperature", "top_p", "top_k", "min_p")
     return {
-        "num_beams": num_beams(own, constraint),
+        "num_beams": num_beams(own),
         "num_return_sequences": own.num_return_sequences,
         "max_new_tokens": most + begins_with_bos(model),
         "length_penalty": own.length_penalty,

@@ -83,7 +83,7 @@ def loop(run: str, folder: Path, size: int) -> list[str]:
         for x in DataLoader(Files(), batch_size=size, num_workers=2):
             field = ModalityInput(x[:, None], torch.ones(len(x), 1, dtype=torch.bool))
             ids = [str(i) for i in range(len(x))]
-            batch = Batch(ids, {"image": field}, {}, keys=torch.arange(len(x)))
+            batch = Batch({"image": field}, ids=ids, keys=torch.arange(len(x)))
             outputs = model.network.predict(batch, [name])[name]
             rows = [{key: value[i] for key, value in outputs.items()} for i in range(len(x))]
             found += [row["caption"] for row in head.predictions(rows, tokenizer)]

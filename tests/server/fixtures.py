@@ -11,7 +11,7 @@ from .running import running
 
 LIMITS = (
     "max_upload_mb=1",
-    "upload_timeout=2",
+    "upload_timeout=6",
     "max_seconds=4",
     "max_requests=12",
     "data.max_image_pixels=1000000",

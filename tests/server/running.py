@@ -50,6 +50,12 @@ class Running:
     def health(self) -> dict[str, Any]:
         return json.loads(self.send("GET", "/health")[2])
 
+    def wait_for_requests(self, count: int) -> None:
+        """Wait until so many requests are being answered."""
+        limit = time.monotonic() + SECONDS
+        while (found := self.health()["requests"]) != count:
+            assert time.monotonic() < limit, f"{found} requests, not {count}, after {SECONDS} s"
+
     def connect(self, *lines: str, body: bytes = b"") -> socket.socket:
         """A connection on which the head of a request, and part of its body, is sent."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS)

@@ -101,28 +101,25 @@ def test_a_slow_client_is_cut_off(server):
     start = time.monotonic()
     status, answer = answer_of(connection)
     assert status == 408
-    mentions(answer["error"], "2 s")
-    assert time.monotonic() - start > 1.5
+    mentions(answer["error"], "6 s")
+    assert time.monotonic() - start > 4
 
 
 def test_a_client_that_hangs_up(server):
     server.connect("Content-Length: 1000", body=b"x" * 10).close()
     assert server.caption(picture())[0] == 200
-    while server.health()["requests"]:
-        pass
+    server.wait_for_requests(0)
 
 
 def test_too_many_requests_at_a_time(server):
     slow = [server.connect("Content-Length: 1000", body=b"x") for _ in range(12)]
-    while server.health()["requests"] < 12:
-        pass
+    server.wait_for_requests(12)
     status, headers, body = server.send("POST", "/caption", picture(), BYTES)
     assert (status, headers["retry-after"]) == (503, "1")
     mentions(json.loads(body)["error"], "12 requests")
     for connection in slow:
         connection.close()
-    while server.health()["requests"]:
-        pass
+    server.wait_for_requests(0)
     assert server.caption(picture())[0] == 200
 
 

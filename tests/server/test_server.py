@@ -91,8 +91,7 @@ def test_a_signal_lets_requests_finish(captioner, media, tmp_path, number, statu
         children = server.children()
         assert len(children) == 1
         half = server.connect(f"Content-Length: {len(body)}", body=body[:100])
-        while not server.health()["requests"]:
-            pass
+        server.wait_for_requests(1)
         server.process.send_signal(number)
         assert server.process.stderr.readline().startswith("finishing")
         half.sendall(body[100:])
@@ -110,8 +109,7 @@ def test_a_second_signal_ends_it_at_once(captioner, tmp_path):
     with running(captioner, tmp_path) as server:
         children = server.children()
         half = server.connect("Content-Length: 100", body=b"x")
-        while not server.health()["requests"]:
-            pass
+        server.wait_for_requests(1)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.stderr.readline().startswith("finishing")
         status, err = server.end(signal.SIGTERM)

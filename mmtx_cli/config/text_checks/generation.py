@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmtx_cli.config.cross_checks import class_attribute
-from mmtx_cli.config.text_checks.contents import text_constraint_faults
+from mmtx_cli.config.text_checks.contents import LONGEST, text_constraint_faults
 
 SAMPLING = ("temperature", "top_p", "min_p")
 
@@ -16,6 +16,13 @@ def generation_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         return
     yield from method_faults(own)
     if class_attribute(cfg.get("decoder") or {}, "reads_raw"):
+        constrained = any(own.get(key) for key in LONGEST)
+        for key in ("min_new_tokens", "no_repeat_ngram_size"):
+            if constrained and own.get(key):
+                yield (
+                    f"generation.{key}: published models do not combine it with "
+                    f"{', '.join(key for key in LONGEST if own.get(key))}; remove one"
+                )
         for key, default in (("penalty_alpha", None), ("num_beam_groups", 1)):
             if own.get(key, default) != default:
                 yield f"generation.{key}: not supported for published models; remove it"

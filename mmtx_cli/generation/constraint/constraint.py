@@ -34,10 +34,18 @@ class Constraint:
         normalizer = getattr(tokenizer, "normalizer", None)
         normalize: Callable[[str], str] = normalizer.normalize_str if normalizer else str
         found = list(parts(settings, normalize))
+        if broken := [text for text in settings.choices if not trimmed().accepts(normalize(text))]:
+            raise ConfigError(
+                f"generation.choices: {broken[0]!r} cannot be generated: it has control "
+                "characters, or white space at an end; remove them"
+            )
         self.spelling = {normalize(choice).strip(): choice for choice in settings.choices}
         self.seeks = bool(settings.include)
-        """Beams that are closer to the required words compete with each other only."""
-        self.avoided = avoided_tokens(settings.exclude, tokenizer)
+        """Words are required: beams that lack the same number of tokens compete with each other."""
+        required = " ".join(settings.include).lower()
+        # a longer word that is required may begin with an excluded one
+        avoided = [phrase for phrase in settings.exclude if phrase.lower() not in required]
+        self.avoided = avoided_tokens(avoided, tokenizer)
         """The usual tokens of excluded phrases."""
         self.automata = {name: built(name, make) for name, make in found}
         names = ", ".join(self.automata)
@@ -101,13 +109,12 @@ class Constraint:
 
 def avoided_tokens(phrases: Sequence[str], tokenizer: Any) -> list[tuple[int, ...]]:
     """Return how the tokenizer encodes phrases in lower case, upper case and at the beginning of a
-    sentence, each with and without a space before it.
+    sentence, behind a space.
     """
     forms = {
-        f"{space}{text}"
+        f" {text}"
         for phrase in phrases
         for text in (phrase, phrase.lower(), phrase.upper(), phrase[:1].upper() + phrase[1:])
-        for space in (" ", "")
     }
     found = {tuple(tokenizer.encode(text, add_special_tokens=False).ids) for text in sorted(forms)}
     return sorted(found - {()})

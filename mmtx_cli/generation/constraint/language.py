@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from unicodedata import category
 
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.generation.constraint.byte_automaton import ByteAutomaton
@@ -22,10 +23,10 @@ UNSPACED = re.compile(
 )
 """Characters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese and
 Chinese."""
-CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
+CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 TRIMMED = rf"(?:[^\s{CONTROL}](?:[^{CONTROL}]*[^\s{CONTROL}])?)?"
-"""Texts without control characters, and without white space at their ends, which the tokenizer
-removes."""
+"""Texts of one line, without control characters, and without white space at their ends, which the
+tokenizer removes."""
 
 Part = tuple[str, Callable[[], ByteAutomaton]]
 """What a constraint is called in messages, and its automaton."""
@@ -57,10 +58,12 @@ def parts(
 
 def containing(phrases: Sequence[str], any_case: bool = False) -> ByteAutomaton:
     """Return an automaton of texts with one of the phrases as whole words."""
-    found = (
-        f"{boundary(phrase[0])}{spaced(phrase)}{boundary(phrase[-1], end=True)}"
-        for phrase in map(str.strip, phrases)
-    )
+    groups: dict[tuple[str, str], list[str]] = {}
+    for phrase in map(str.strip, phrases):
+        around = boundary(phrase[0]), boundary(phrase[-1], end=True)
+        groups.setdefault(around, []).append(spaced(phrase))
+    # what stands around the phrases once: repeated for each, it would multiply the states
+    found = (f"{left}(?:{'|'.join(own)}){right}" for (left, right), own in groups.items())
     return compiled(f"(?s{'i' if any_case else ''})(?:{'|'.join(found)})")
 
 
@@ -87,7 +90,8 @@ def boundary(character: str, end: bool = False) -> str:
         character: The first character; with ``end``, the last one.
         end: Return what may stand behind instead.
     """
-    if not re.match(r"\w", character) or UNSPACED.match(character):
+    in_words = re.match(r"\w", character) or category(character).startswith("M")
+    if not in_words or UNSPACED.match(character):
         return ".*"
     # in any case, the Kelvin sign would be the letter k
     other = f"(?-i:[{NOT_IN_WORDS}])"

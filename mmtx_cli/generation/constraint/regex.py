@@ -16,8 +16,8 @@ from mmtx_cli.generation.constraint.byte_automaton import (
 
 SECONDS, MEMORY = 10.0, 2 * 2**30
 """Limits of the process that compiles an expression of a user."""
-TOO_LARGE = 3
-"""Exit status of that process if the automaton is too large."""
+TOO_LARGE, INVALID = 3, 4
+"""Exit status of that process if the automaton is too large, or the expression is invalid."""
 END = 256
 """The token of the end of a text; the others are the bytes."""
 BYTES = {bytes([byte]): [byte] for byte in range(256)}
@@ -42,9 +42,9 @@ def compiled(pattern: str) -> ByteAutomaton:
     # a match is only complete at TERMINATOR: otherwise the library drops what follows the match of
     # an earlier alternative, and some transitions of states that are final and go on
     try:
-        index = Index(f"(?:{checked(pattern)})\\x00", Vocabulary(END, BYTES))
+        index = Index(f"(?:{pattern})\\x00", Vocabulary(END, BYTES))
     except ValueError as error:
-        raise InvalidRegexError(explained(str(error))) from error
+        raise refused(str(error)) from error
     transitions, final = index.get_transitions(), index.get_final_states()
     number = {state: i + 1 for i, state in enumerate(transitions)}
     if len(number) > MAX_STATES:
@@ -67,17 +67,24 @@ def checked(pattern: str) -> str:
     try:
         Index(pattern, Vocabulary(END, BYTES))
     except ValueError as error:
-        raise InvalidRegexError(explained(str(error))) from error
+        raise refused(str(error)) from error
     return pattern
 
 
-def explained(message: str) -> str:
-    """Return what is wrong with an expression, with the remedy for common cases."""
-    if "anchored universal start state" in message or "word boundar" in message:
-        return "the whole text must match, without the anchors ^, $, \\b and look-around"
+def refused(message: str) -> ValueError:
+    """Return the error for a message of the library, with the remedy for common cases."""
+    if "states exceeds limit" in message:
+        return TooManyStatesError()
+    anchored = ("anchored universal start state", "word boundar", "vocabulary provided")
+    if any(part in message for part in anchored):
+        return InvalidRegexError(
+            "the whole text must match, without the anchors ^, $, \\b and look-around"
+        )
     if "error building NFA" in message:
-        return "not a valid expression in the syntax of Rust's regex library (no look-around)"
-    return message.removeprefix("Failed to build DFA ").splitlines()[0]
+        return InvalidRegexError(
+            "not a valid expression in the syntax of Rust's regex library (no look-around)"
+        )
+    return InvalidRegexError(message.removeprefix("Failed to build DFA ").splitlines()[0])
 
 
 @lru_cache(maxsize=16)
@@ -87,7 +94,7 @@ def compiled_safely(pattern: str) -> ByteAutomaton:
     It is compiled in a process with limits, because a short expression can need any amount of
     memory.
     """
-    command = [sys.executable, "-m", "mmtx_cli.generation.constraint.regex"]
+    command = [sys.executable, "-P", "-m", "mmtx_cli.generation.constraint.regex"]
     try:
         done = subprocess.run(  # nosec B603 # the expression is its input
             command, input=pattern.encode(), capture_output=True, timeout=SECONDS, check=False
@@ -96,8 +103,11 @@ def compiled_safely(pattern: str) -> ByteAutomaton:
         raise TooManyStatesError from error
     if done.returncode == TOO_LARGE or done.returncode < 0:
         raise TooManyStatesError
+    message = done.stderr.decode(errors="replace").strip()
+    if done.returncode == INVALID:
+        raise InvalidRegexError(message)
     if done.returncode:
-        raise InvalidRegexError(done.stderr.decode(errors="replace").strip())
+        raise RuntimeError(f"compiling {pattern!r} failed: {message}")
     stored = np.load(io.BytesIO(done.stdout), allow_pickle=False)
     return ByteAutomaton(stored["table"], stored["accepting"], int(stored["start"]))
 
@@ -108,12 +118,12 @@ def main() -> int:
 
     limit_memory(MEMORY)
     try:
-        found = compiled(sys.stdin.buffer.read().decode())
+        found = compiled(checked(sys.stdin.buffer.read().decode()))
     except (TooManyStatesError, MemoryError):
         return TOO_LARGE
     except InvalidRegexError as error:
         print(error, file=sys.stderr)
-        return 1
+        return INVALID
     np.savez(sys.stdout.buffer, **vars(found))
     return 0
 

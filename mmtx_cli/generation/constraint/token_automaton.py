@@ -19,7 +19,7 @@ FAR = np.iinfo(np.int32).max // 2
 """Number of tokens to the end of a text that cannot be completed."""
 MAX_TRANSITIONS = 200_000_000
 """Largest number of pairs of a state and a token that are computed before generation."""
-KEPT = 4096
+KEPT = 512
 """Number of states whose tokens are kept."""
 
 

@@ -123,3 +123,24 @@ def restricted(
     left = scores.masked_fill(forbidden, -torch.inf)
     blocked = (left == -torch.inf).all(dim=2, keepdim=True)
     return torch.where(blocked, own.masked_fill(forbidden, -torch.inf), left)
+
+
+def urged(
+    scores: Float[Tensor, "b k v"], own: Float[Tensor, "b k v"], allowed: Allowed, eos: int
+) -> Float[Tensor, "b k v"]:
+    """Return the scores with -inf for tokens that bring a text no closer to its required words,
+    where the model would end the text.
+
+    Args:
+        scores: Of the next tokens, restricted to the allowed ones.
+        own: The scores of the model.
+        allowed: The tokens that the constraint allows.
+        eos: The end token.
+    """
+    lacks = (allowed.before > 0) & (allowed.behind[..., eos] == FORBIDDEN)
+    urgent = (lacks & (own.argmax(dim=2) == eos))[..., None]
+    farther = ~allowed.closer(eos)
+    near = scores.masked_fill(farther, -torch.inf)
+    blocked = (near == -torch.inf).all(dim=2, keepdim=True)  # by the other rules
+    near = torch.where(blocked, own.masked_fill(farther, -torch.inf), near)
+    return torch.where(urgent, near, scores)

@@ -27,8 +27,9 @@ def token_bytes(tokenizer: Any) -> list[bytes | None]:
     if convert is None:
         raise UnknownVocabularyError
     added = tokenizer.get_added_tokens_decoder()
-    found: list[bytes | None] = [None] * tokenizer.get_vocab_size(with_added_tokens=True)
-    for token, number in tokenizer.get_vocab(with_added_tokens=True).items():
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    found: list[bytes | None] = [None] * (1 + max(vocabulary.values()))
+    for token, number in vocabulary.items():
         if number in added:
             content = None if added[number].special else token.encode()
         else:

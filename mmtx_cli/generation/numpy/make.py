@@ -23,13 +23,13 @@ def make_method(settings: GenerationSettings, limits: Limits) -> Method:
     """
     if names := [name.partition("=")[0] for name, _ in parts(settings)]:
         raise ConfigError(
-            f"{', '.join(dict.fromkeys(names))}: not supported with an ONNX model; remove it, or "
-            "use the model that was exported"
+            f"{', '.join(dict.fromkeys(names))}: not supported with an ONNX model; remove it (a "
+            "setting of the model itself: set it to null or []), or use the model that was exported"
         )
     if settings.penalty_alpha is not None:
         raise ConfigError(
             "generation.penalty_alpha: contrastive search is not supported with an ONNX model; "
-            "use beam search or generation.do_sample=true, or the model that was exported"
+            "use beam search (generation.penalty_alpha=null) or the model that was exported"
         )
     limits = limits.lowered(settings)
     rules = make_rules(settings, limits.eos)

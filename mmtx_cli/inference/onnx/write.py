@@ -16,6 +16,8 @@ from mmtx_cli.config.preprocessing import HOPS_PER_SECOND, Preprocessing
 from mmtx_cli.data.text.columns import TEXT_TARGETS
 from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.generation.limits import Limits
+from mmtx_cli.generation.numpy.make import make_method
 from mmtx_cli.inference.onnx.graphs import DecoderGraph, EncoderGraph
 from mmtx_cli.inference.onnx.translations import TRANSLATIONS
 from mmtx_cli.inference.onnx.verify import check_same
@@ -45,6 +47,8 @@ def write_onnx(
     """
     head = exportable_head(model, source)
     facts = facts_of(model, head)
+    limits = Limits(facts.bos_id, facts.eos_id, facts.max_length)
+    make_method(model.head[head].generation, limits)  # type: ignore[arg-type]  # is supported
     inputs = example_inputs(model, config)
     encoder = EncoderGraph(model.eval(), head)
     decoder = DecoderGraph(model.head[head].decoder, facts.summary)  # type: ignore[arg-type]

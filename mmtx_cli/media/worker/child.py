@@ -12,6 +12,7 @@ from io import FileIO, TextIOWrapper
 from itertools import pairwise
 from typing import NoReturn
 
+from mmtx_cli.io.allocator import keep_freed_memory
 from mmtx_cli.media.errors import OUT_OF_MEMORY, UnreadableError
 from mmtx_cli.media.worker.ipc import Parts, fill_from, receive, unpack_request, write
 from mmtx_cli.media.worker.memory_limit import is_out_of_memory, limit_memory
@@ -109,6 +110,7 @@ def live_forked(
         _detach_output()
         if parent is not None and die_with_parent(parent):
             limit = None
+        keep_freed_memory(False)  # its memory is limited
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # a fork does not inherit threads
         with FileIO(requests, "rb") as source, FileIO(results, "wb") as sink:

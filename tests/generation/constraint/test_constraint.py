@@ -210,7 +210,7 @@ def test_what_a_text_does_not_satisfy():
     ],
 )
 def test_constraints_without_a_text(keys, reason, monkeypatch):
-    monkeypatch.setattr("mmtx_cli.generation.constraint.regex.SECONDS", 3.0)
+    monkeypatch.setattr("mmtx_cli.generation.constraint.regex.SECONDS", 5.0)
     with pytest.raises(ConfigError, match=reason):
         Constraint(GenerationSettings(**keys), byte_level())
 

@@ -84,9 +84,8 @@ def test_a_space_before_the_text(required):
     ],
 )
 def test_an_invalid_expression(pattern, reason):
-    for compiler in (compiled, compiled_safely):
-        with pytest.raises(InvalidRegexError, match=reason):
-            compiler(pattern)
+    with pytest.raises(InvalidRegexError, match=reason):
+        compiled_safely(pattern)
 
 
 @pytest.mark.parametrize("pattern", [r"(?s).*a.{20}", "(a{1000}){1000}"])
