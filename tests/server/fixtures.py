@@ -33,12 +33,12 @@ def media(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def captioner(tmp_path_factory):
+def served_model(tmp_path_factory):
     modalities = ["image", "video", "audio"]
     return model_folder(tmp_path_factory.mktemp("served") / "m", ["captioning"], modalities)
 
 
 @pytest.fixture(scope="package")
-def server(captioner, tmp_path_factory):
-    with running(captioner, tmp_path_factory.mktemp("server"), *LIMITS) as found:
+def server(served_model, tmp_path_factory):
+    with running(served_model, tmp_path_factory.mktemp("server"), *LIMITS) as found:
         yield found

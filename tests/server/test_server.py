@@ -22,11 +22,11 @@ NAMES = ("0.png", "film.mp4", "1.png", "2.png", "5.jpg", "3.png", "4.png", "5.pn
 
 @pytest.mark.parametrize("settings", [{}, {"do_sample": "true", "seed": 3}], ids=["beams", "drawn"])
 def test_captions_at_the_same_time_are_those_of_the_command(
-    server, captioner, media, tmp_path, settings
+    server, served_model, media, tmp_path, settings
 ):
     inputs = ",".join(quoted(str(media / name)) for name in NAMES)
     args = [f"{key if key == 'seed' else f'generation.{key}'}={x}" for key, x in settings.items()]
-    args += [f"ckpt={quoted(captioner)}", f"inputs=[{inputs}]", "data.eval_batch_size=3"]
+    args += [f"ckpt={quoted(served_model)}", f"inputs=[{inputs}]", "data.eval_batch_size=3"]
     run = command("caption", tmp_path / "run", "generation.token_scores=true", *args)
     expected = lines(run / "captions.jsonl")
     before = server.health()
@@ -85,9 +85,9 @@ def test_other_paths_and_methods(server):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_lets_requests_finish(captioner, media, tmp_path, number, status):
+def test_a_signal_lets_requests_finish(served_model, media, tmp_path, number, status):
     body = (media / "1.png").read_bytes()
-    with running(captioner, tmp_path, "decoders=1") as server:
+    with running(served_model, tmp_path, "decoders=1") as server:
         children = server.children()
         assert len(children) == 1
         half = server.connect(f"Content-Length: {len(body)}", body=body[:100])
@@ -105,8 +105,8 @@ def test_a_signal_lets_requests_finish(captioner, media, tmp_path, number, statu
         assert os.listdir(tmp_path / "tmp") == []
 
 
-def test_a_second_signal_ends_it_at_once(captioner, tmp_path):
-    with running(captioner, tmp_path) as server:
+def test_a_second_signal_ends_it_at_once(served_model, tmp_path):
+    with running(served_model, tmp_path) as server:
         children = server.children()
         half = server.connect("Content-Length: 100", body=b"x")
         server.wait_for_requests(1)
@@ -118,17 +118,17 @@ def test_a_second_signal_ends_it_at_once(captioner, tmp_path):
         assert gone(children)
 
 
-def test_decoders_end_with_a_killed_server(captioner, tmp_path):
-    with running(captioner, tmp_path) as server:
+def test_decoders_end_with_a_killed_server(served_model, tmp_path):
+    with running(served_model, tmp_path) as server:
         children = server.children()
         assert len(children) == 2
         server.end(signal.SIGKILL)
         assert gone(children)
 
 
-def test_what_cannot_be_served(captioner, tmp_path):
+def test_what_cannot_be_served(served_model, tmp_path):
     mentions(refused("serve"), "ckpt: required")
-    ckpt = f"ckpt={quoted(str(captioner))}"
+    ckpt = f"ckpt={quoted(str(served_model))}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         mentions(refused("serve", ckpt, f"port={port}"), f"port={port}", "in use", "port=0")

@@ -29,7 +29,8 @@ def make_method(settings: GenerationSettings, limits: Limits) -> Method:
     if settings.penalty_alpha is not None:
         raise ConfigError(
             "generation.penalty_alpha: contrastive search is not supported with an ONNX model; "
-            "use beam search (generation.penalty_alpha=null) or the model that was exported"
+            "set generation.penalty_alpha=null for beam search or generation.do_sample=true, or "
+            "use the model that was exported"
         )
     limits = limits.lowered(settings)
     rules = make_rules(settings, limits.eos)
