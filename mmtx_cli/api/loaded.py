@@ -12,7 +12,7 @@ from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.input_files import InputFiles, Picture
 from mmtx_cli.data.pieces import Piece
 from mmtx_cli.data.sample_reader import Media
-from mmtx_cli.distributed.launch import Process
+from mmtx_cli.distributed.process import Process
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.inference.head_predictions import Predicted
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader

@@ -10,7 +10,7 @@ from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.data.corpus import Corpus, usable
 from mmtx_cli.data.manifest.label_types import label_names_of
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.distributed.launch import Process
+from mmtx_cli.distributed.process import Process
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.modality_views import all_answers
 from mmtx_cli.model.build import component

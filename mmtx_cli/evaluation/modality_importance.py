@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmtx_cli.data.quarantine import Quarantine
-from mmtx_cli.distributed.launch import Process
+from mmtx_cli.distributed.process import Process
 from mmtx_cli.evaluation.linear_probe import probe_figures
 from mmtx_cli.head.base import Head
 from mmtx_cli.inference.modality_views import Answers, all_answers, score, subset_name, subset_views

@@ -18,7 +18,7 @@ from mmtx_cli.runs.run_dir import open_run
 if TYPE_CHECKING:
     from mmtx_cli.data.corpus import Corpus
     from mmtx_cli.data.manifest.sample import Sample
-    from mmtx_cli.distributed.launch import Process
+    from mmtx_cli.distributed.process import Process
     from mmtx_cli.inference.modality_views import Answers
     from mmtx_cli.model.multimodal import MultimodalModel
 

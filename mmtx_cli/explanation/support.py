@@ -1,5 +1,6 @@
 """Which models and methods can be explained."""
 
+from mmtx_cli.config.text_checks.explanation import MAPPED
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.fusion.base import PooledFusion
 from mmtx_cli.head.captioning import CaptioningHead
@@ -8,8 +9,6 @@ from mmtx_cli.suggest import suggest
 from mmtx_cli.types import FUSED, Batch
 
 METHODS = ("gradient", "rollout")
-MAPPED = ("image", "video", "audio")
-"""Modalities whose inputs have places."""
 
 
 def check_explainable(

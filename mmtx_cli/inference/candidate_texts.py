@@ -14,7 +14,7 @@ from mmtx_cli.io.unicode import composed
 if TYPE_CHECKING:
     import torch
 
-    from mmtx_cli.distributed.launch import Process
+    from mmtx_cli.distributed.process import Process
     from mmtx_cli.inference.inputs import InputReader
     from mmtx_cli.model.multimodal import MultimodalModel
     from mmtx_cli.runs.run_config import RunConfig

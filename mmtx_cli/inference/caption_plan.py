@@ -33,7 +33,7 @@ from mmtx_cli.runs.run_dir import lock
 
 if TYPE_CHECKING:
     from mmtx_cli.data.pieces import Piece
-    from mmtx_cli.distributed.launch import Process
+    from mmtx_cli.distributed.process import Process
 
 FOLDER = ".captions"
 BATCHES = 4

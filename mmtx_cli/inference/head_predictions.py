@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.distributed.launch import Process
+from mmtx_cli.distributed.process import Process
 from mmtx_cli.head.eval_only import StreamHead
 from mmtx_cli.inference.embeddings import head_arrays, stream_arrays
 from mmtx_cli.inference.modality_views import Answers, all_answers

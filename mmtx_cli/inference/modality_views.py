@@ -9,7 +9,7 @@ from typing import Any
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts, make_loader
 from mmtx_cli.data.quarantine import Quarantine
-from mmtx_cli.distributed.launch import Process
+from mmtx_cli.distributed.process import Process
 from mmtx_cli.head.base import WRITTEN
 from mmtx_cli.inference.predict import Outputs, View, by_sample, merge, predict
 from mmtx_cli.io.unicode import composed

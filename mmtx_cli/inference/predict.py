@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.counter_rng.tensors import step_keys
-from mmtx_cli.distributed.launch import Process
+from mmtx_cli.distributed.process import Process
 from mmtx_cli.io.allocator import keep_freed_memory
 from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import read_weights

@@ -20,7 +20,7 @@ from mmtx_cli.runs.run_dir import open_run
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import ManifestDataset
-    from mmtx_cli.distributed.launch import Process
+    from mmtx_cli.distributed.process import Process
     from mmtx_cli.inference.head_predictions import Predicted
     from mmtx_cli.model.multimodal import MultimodalModel
 

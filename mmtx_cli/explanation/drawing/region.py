@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.media.geometry import excess, padding, scaled_sides
+
 
 @dataclass(frozen=True)
 class Region:
@@ -33,17 +35,10 @@ def read_region(height: int, width: int, size: int, how: str) -> Region:
         size: Side of the square, in pixels.
         how: ``crop``, ``pad`` or ``squash``.
     """
-    if how == "squash":
-        return WHOLE
     edges = []
-    for side, other in ((height, width), (width, height)):
-        if how == "pad":
-            resized = max(1, round(size * side / max(side, other)))
-            first = -((size - resized) // 2)
-        else:
-            resized = size * side // min(side, other)
-            first = round((resized - size) / 2)
-        edges.append((first / resized, (first + size) / resized))
+    for side in scaled_sides(height, width, size, how):
+        first = -padding(side, size) if how == "pad" else excess(side, size)
+        edges.append((first / side, (first + size) / side))
     (top, bottom), (left, right) = edges
     return Region(top, left, bottom, right)
 

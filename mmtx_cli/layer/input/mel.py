@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmtx_cli.config.preprocessing import HOPS_PER_SECOND
 from mmtx_cli.types import ModalityInput
 
-HOPS_PER_SECOND = 100
 WINDOW_SECONDS = 0.025
 FLOOR = 1e-8
 """Minimum power of a band: about that of the rounding noise of silent 16-bit audio."""
