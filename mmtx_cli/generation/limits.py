@@ -1,9 +1,13 @@
 """Limits of generated texts, and what follows from the settings alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.generation.constraint.constraint import Constraint
+
+Rule = TypeVar("Rule")
 
 DEFAULT_BEAMS, MOST_BEAMS = 3, 16
 
@@ -40,3 +44,30 @@ def num_beams(settings: GenerationSettings, constraint: Constraint | None = None
     if constraint is not None and constraint.seeks:
         default = max(default, min(2 * constraint.shortest, MOST_BEAMS))
     return settings.num_beams or max(default, settings.num_return_sequences)
+
+
+def chosen_rules(
+    settings: GenerationSettings,
+    eos: int,
+    repetition: Callable[[float], Rule],
+    no_repeat: Callable[[int], Rule],
+    min_length: Callable[[int, int], Rule],
+) -> list[Rule]:
+    """Return the rules for the scores of tokens that the settings choose, in the order of
+    transformers.
+
+    Args:
+        settings: The settings.
+        eos: The end token.
+        repetition: Makes the rule of ``repetition_penalty``, with torch or NumPy.
+        no_repeat: Makes the rule of ``no_repeat_ngram_size``.
+        min_length: Makes the rule of ``min_new_tokens``.
+    """
+    rules: list[Rule] = []
+    if settings.repetition_penalty != 1.0:
+        rules.append(repetition(settings.repetition_penalty))
+    if settings.no_repeat_ngram_size:
+        rules.append(no_repeat(settings.no_repeat_ngram_size))
+    if settings.min_new_tokens:
+        rules.append(min_length(settings.min_new_tokens, eos))
+    return rules

@@ -5,7 +5,7 @@ from mmtx_cli.generation.beam import BeamSearch
 from mmtx_cli.generation.constraint.constraint import Constraint
 from mmtx_cli.generation.constraint.tracker import Tracker
 from mmtx_cli.generation.contrastive import ContrastiveSearch
-from mmtx_cli.generation.limits import Limits, num_beams
+from mmtx_cli.generation.limits import Limits, chosen_rules, num_beams
 from mmtx_cli.generation.method import Method
 from mmtx_cli.generation.rowwise import Greedy, Sampling
 from mmtx_cli.generation.rules import BadWords, MinLength, NoRepeatNgram, RepetitionPenalty, Rule
@@ -27,7 +27,9 @@ def make_method(
         ConfigError: If no text of at most the maximum length satisfies the constraint.
     """
     limits = limits.lowered(settings)
-    rules = make_rules(settings, limits)
+    rules: list[Rule] = chosen_rules(
+        settings, limits.eos, RepetitionPenalty, NoRepeatNgram, MinLength
+    )
     if constraint is not None and constraint.avoided:
         rules.append(BadWords(constraint.avoided))
     tracker = make_tracker(constraint, limits)
@@ -70,15 +72,3 @@ def make_tracker(constraint: Constraint | None, limits: Limits) -> Tracker | Non
     if constraint is None:
         return None
     return Tracker(constraint, limits.eos, limits.max_length - 1)
-
-
-def make_rules(settings: GenerationSettings, limits: Limits) -> list[Rule]:
-    """Return the rules for the scores of tokens, in the order of transformers."""
-    rules: list[Rule] = []
-    if settings.repetition_penalty != 1.0:
-        rules.append(RepetitionPenalty(settings.repetition_penalty))
-    if settings.no_repeat_ngram_size:
-        rules.append(NoRepeatNgram(settings.no_repeat_ngram_size))
-    if settings.min_new_tokens:
-        rules.append(MinLength(settings.min_new_tokens, limits.eos))
-    return rules

@@ -3,11 +3,11 @@
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.generation.constraint.language import parts
-from mmtx_cli.generation.limits import Limits, num_beams
+from mmtx_cli.generation.limits import Limits, chosen_rules, num_beams
 from mmtx_cli.generation.numpy.beam import BeamSearch
 from mmtx_cli.generation.numpy.method import Method
 from mmtx_cli.generation.numpy.rowwise import Greedy, Sampling
-from mmtx_cli.generation.numpy.rules import make_rules
+from mmtx_cli.generation.numpy.rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
 
 
 def make_method(settings: GenerationSettings, limits: Limits) -> Method:
@@ -33,7 +33,9 @@ def make_method(settings: GenerationSettings, limits: Limits) -> Method:
             "use the model that was exported"
         )
     limits = limits.lowered(settings)
-    rules = make_rules(settings, limits.eos)
+    rules: list[Rule] = chosen_rules(
+        settings, limits.eos, RepetitionPenalty, NoRepeatNgram, MinLength
+    )
     penalty, texts = settings.length_penalty, settings.num_return_sequences
     if settings.do_sample:
         return Sampling(

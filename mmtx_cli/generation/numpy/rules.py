@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 
-from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.generation.numpy.arrays import occurs
 
 Scores = Float[np.ndarray, "b k v"]
@@ -17,18 +16,6 @@ Tokens = Int[np.ndarray, "b k t"]
 Length = Int[np.ndarray, " b"]
 Rule = Callable[[Scores, Tokens, Length], Scores]
 """Returns changed scores of the next tokens, given the tokens so far and their number."""
-
-
-def make_rules(settings: GenerationSettings, eos: int) -> list[Rule]:
-    """Return the rules that the settings choose, in the order of transformers."""
-    rules: list[Rule] = []
-    if settings.repetition_penalty != 1.0:
-        rules.append(RepetitionPenalty(settings.repetition_penalty))
-    if settings.no_repeat_ngram_size:
-        rules.append(NoRepeatNgram(settings.no_repeat_ngram_size))
-    if settings.min_new_tokens:
-        rules.append(MinLength(settings.min_new_tokens, eos))
-    return rules
 
 
 class RepetitionPenalty:
