@@ -11,11 +11,14 @@ from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError, DataError, listed
 from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.jsonl import finite, json_line
-from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.caption_file import CaptionFile, read_predictions, read_references
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.report.terminal import print_metrics
 from mmtx_cli.runs.run_dir import open_run
+from mmtx_cli.scoring.captions import Captions
+from mmtx_cli.scoring.families import FAMILIES, measure
+from mmtx_cli.scoring.settings import ScoreSettings
+from mmtx_cli.suggest import suggest
 
 _FORMS = {
     "references": 'COCO captions, an mmtx manifest, or JSON lines {"id", "captions": […]}',
@@ -33,7 +36,7 @@ def run(cfg: DictConfig) -> None:
         DataError: with all errors of the two files; nothing is written.
     """
     start = time.perf_counter()
-    _check(cfg)
+    settings = _settings(cfg)
     references = read_references(cfg.references, cfg.get("split"))
     predictions = read_predictions(cfg.predictions)
     faults = (
@@ -42,13 +45,17 @@ def run(cfg: DictConfig) -> None:
     if faults:
         raise DataError(*faults)
     ids = list(references.captions)
-    scores = caption_scores(
+    captions = Captions(
         ids,
         [predictions.captions[name][0] for name in ids],
         list(references.captions.values()),
+        [{} for _ in ids],
     )
+    families = {name: measure(name, captions, settings) for name in settings.metrics}
+    scores = Scores.merged(*(family.scores for family in families.values()))
     run_dir = open_run(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     result = _result(scores, cfg)
+    result["parameters"] = {name: family.parameters for name, family in families.items()}
     _write_rows(run_dir / "scores.jsonl", ids, scores)
     result["seconds"] = round(time.perf_counter() - start, 3)
     write_json(run_dir / "result.json", result)
@@ -56,8 +63,8 @@ def run(cfg: DictConfig) -> None:
     print(run_dir)
 
 
-def _check(cfg: DictConfig) -> None:
-    """Raise ConfigError if a file is missing, a key is unknown or a number is invalid."""
+def _settings(cfg: DictConfig) -> ScoreSettings:
+    """Return the settings; raise ConfigError if a file is missing, or a key or value invalid."""
     check_known_keys(cfg, "score")
     faults = [
         f"{key}: required; set {key}=FILE ({form})"
@@ -68,8 +75,20 @@ def _check(cfg: DictConfig) -> None:
         value = cfg.get(key)
         if type(value) is not int or value < least:
             faults.append(f"{key}={value}: must be an integer of at least {least}, e.g. {key}=1000")
+    metrics = cfg.metrics if OmegaConf.is_list(cfg.metrics) else [cfg.metrics]
+    for name in metrics:
+        if name not in FAMILIES:
+            faults.append(f"metrics: {name} is not a metric; {suggest(str(name), FAMILIES)}")
     if faults:
         raise ConfigError(*faults)
+    return ScoreSettings(
+        Path(cfg.references),
+        (Path(cfg.predictions),),
+        cfg.get("split"),
+        tuple(metrics),
+        cfg.bootstrap,
+        cfg.seed,
+    )
 
 
 def _unmatched(references: CaptionFile, predictions: CaptionFile, cfg: DictConfig) -> list[str]:

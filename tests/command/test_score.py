@@ -44,7 +44,8 @@ def config(**settings):
         "predictions": "predictions.json",
         "run_dir": "runs/score/one",
     }
-    return OmegaConf.create(keys | {"bootstrap": 50, "seed": 1, "split": None} | settings)
+    keys |= {"bootstrap": 50, "seed": 1, "split": None, "metrics": ["overlap"]}
+    return OmegaConf.create(keys | settings)
 
 
 def lines(rows):

@@ -70,24 +70,24 @@ def test_the_trained_model_is_a_captioner(place, scenes, trained):
     assert node["_target_"] == CAPTIONING
     assert not {"teacher", "kl", "num_samples"} & node.keys()
     assert "critical" not in json.dumps(config["model"])
-    moved = shutil.copytree(trained / "model", place / "moved")
-    for ckpt in ("critical", "critical/checkpoints/last.ckpt", "moved"):
+    moved = shutil.copytree(trained / "model", place / "critical_moved")
+    for ckpt in ("critical", "critical/checkpoints/last.ckpt", "critical_moved"):
         folder = succeeded(mmtx("eval", f"ckpt={ckpt}", scenes, "bootstrap=5", cwd=place))
         result = json.loads((place / folder / "result.json").read_text())
         assert "captioning/bleu_4" in result["metrics"]
     image = json.loads(next(moved.parent.rglob("scenes.jsonl")).read_text().splitlines()[0])
     picture = next(moved.parent.rglob(image["image"]))
     shutil.copy(picture, place / "picture.jpg")
-    done = mmtx("caption", "ckpt=moved", "inputs=picture.jpg", cwd=place)
+    done = mmtx("caption", "ckpt=critical_moved", "inputs=picture.jpg", cwd=place)
     succeeded(done)
     assert "caption" in json.loads(done.stdout.splitlines()[0])
-    succeeded(mmtx("export", "ckpt=critical", "out=exported", cwd=place))
-    assert (place / "exported" / "model.safetensors").is_file()
+    succeeded(mmtx("export", "ckpt=critical", "out=critical_exported", cwd=place))
+    assert (place / "critical_exported" / "model.safetensors").is_file()
     # with cross-entropy, and once more with the score
     more = ["ckpt=critical", scenes, "data.num_workers=0", "trainer.max_steps=1"]
-    run = place / succeeded(mmtx("finetune", *more, "run_dir=words", cwd=place))
+    run = place / succeeded(mmtx("finetune", *more, "run_dir=critical_words", cwd=place))
     assert "train/captioning/kl" not in rows_of(run)[0]
-    succeeded(mmtx("finetune", *SETTINGS, *more, "run_dir=again", cwd=place))
+    succeeded(mmtx("finetune", *SETTINGS, *more, "run_dir=critical_again", cwd=place))
 
 
 def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(place, scenes, captioner):
@@ -95,13 +95,13 @@ def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(place, scenes, capti
         *(*SETTINGS, captioner, scenes, "trainer.max_steps=24", "trainer.val_every=12"),
         *("head.captioning.baseline=greedy", "head.captioning.cross_entropy=0.1"),
     ]
-    whole = place / succeeded(mmtx("finetune", *common, "run_dir=whole", cwd=place))
-    broken = place / "broken"
+    whole = place / succeeded(mmtx("finetune", *common, "run_dir=critical_whole", cwd=place))
+    broken = place / "critical_broken"
 
     def ready():
         return (broken / "metrics.csv").exists() and len(rows_of(broken)) >= 6
 
-    args = ["finetune", *common, "run_dir=broken"]
+    args = ["finetune", *common, "run_dir=critical_broken"]
     done = stopped(args, place, signal.SIGTERM, ready)
     assert done.returncode == 143, done.stderr
     assert 6 <= int(rows_of(broken)[-1]["step"]) < 24, "the run was to be stopped in the middle"
@@ -140,7 +140,7 @@ def test_micro_batches_and_processes_train_as_one(place, scenes, captioner, more
 
 @pytest.mark.slow
 def test_precision_and_averaging(place, scenes, captioner):
-    args = [*SETTINGS, captioner, scenes, "trainer.max_steps=2", "run_dir=averaged"]
+    args = [*SETTINGS, captioner, scenes, "trainer.max_steps=2", "run_dir=critical_averaged"]
     args += ["trainer.precision=bf16-mixed", "trainer.ema=0.9"]
     run = place / succeeded(mmtx("finetune", *args, cwd=place))
     assert all(x.isfinite().all() for x in weights_of(run).values())
