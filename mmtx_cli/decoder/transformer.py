@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmtx_cli.decoder.base import Decoder, DecoderState, rows_of, zero_padding
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.decoder import DecoderBlock, LayerCache
+from mmtx_cli.layer.packed import TiedEmbedding
 
 
 @dataclass
@@ -98,7 +99,7 @@ class TransformerDecoder(Decoder):
         """``max_length`` is the maximum number of tokens of a text."""
         super().__init__()
         self.max_length = max_length
-        self.embedding = nn.Embedding(vocab_size, dim)
+        self.embedding = TiedEmbedding(vocab_size, dim)
         self.position = nn.Parameter(torch.empty(max_length, dim))
         self.dropout = nn.Dropout(dropout)
         blocks = [DecoderBlock(dim, num_heads, mlp_ratio, dropout) for _ in range(depth)]
@@ -120,7 +121,7 @@ class TransformerDecoder(Decoder):
 
     def logits(self, hidden: Float[Tensor, "*s d"]) -> Float[Tensor, "*s v"]:
         """Return the logits of hidden states."""
-        return hidden @ self.embedding.weight.T
+        return self.embedding.logits(hidden)
 
     def output_weight(self) -> Float[Tensor, "v d"]:
         """Return the embeddings."""

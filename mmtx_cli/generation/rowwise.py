@@ -42,7 +42,7 @@ class RowWise(Method):
         logits = logits.float()
         scores = self.single_ruled(logits, now.tokens, now.length)
         token = self.choose(scores, now)[..., None]
-        log_prob = logits.gather(2, token) - logits.logsumexp(dim=2, keepdim=True)
+        log_prob = logits.log_softmax(dim=2).gather(2, token)
         # where all tokens are forbidden, the text has no score
         log_prob = log_prob.masked_fill(scores.gather(2, token) == -torch.inf, -torch.inf)
         place = now.length[:, None, None].expand_as(token)

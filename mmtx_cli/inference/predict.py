@@ -16,6 +16,7 @@ from mmtx_cli.io.allocator import keep_freed_memory
 from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.io.console import make_bar, paused
+from mmtx_cli.layer.packed import pack
 from mmtx_cli.model.build import build_model
 from mmtx_cli.model.constrain import constrain
 from mmtx_cli.model.match_weights import build_fitting
@@ -39,9 +40,10 @@ def load_model(run: RunConfig, device: torch.device) -> MultimodalModel:
         read_weights(str(run.ckpt)),
         f"ckpt={run.ckpt}",
     )
+    constrain(model, run.stored.get("tokenizer"))
     if device.type == "cpu":
         keep_freed_memory()
-    constrain(model, run.stored.get("tokenizer"))
+        pack(model)
     return model.eval().to(device)
 
 
