@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
     found = pieces_of(paths, run, reader)
     check_plan(run, found, process)
     run_dir = open_run(run.plain, "pyav" if run.is_onnx else None)
-    plan = make_plan(run, found, pieces_of(wanted, run, reader) if run.sidecar else found, process)
+    own = pieces_of(wanted, run, reader) if run.sidecar else found
+    plan = make_plan(run, found, own, process, lengths_differ="audio" in reader.modalities)
     if process.is_first:
         report_plan(plan, len(paths) - len(wanted), run)
     single = process.world == 1
@@ -133,13 +134,30 @@ def finished_parts(
 
         batches = captions(run, process, plan, reader)
     for number, part in groupby(batches, key=lambda batch: int(batch.ids[0]) // plan.size):
+        numbered = (
+            (int(name), row)
+            for batch in part
+            for name, row in zip(batch.ids, run_rows(batch, plan.pieces, run), strict=True)
+        )
         rows = []
-        for batch in part:
-            for row in run_rows(batch, plan.pieces, run):
-                if echo:
-                    print(json_line(row), flush=True)
-                rows.append(row)
+        for row in in_order(numbered, plan.part(number)):
+            if echo:
+                print(json_line(row), flush=True)
+            rows.append(row)
         yield number, rows
+
+
+def in_order(rows: Iterable[tuple[int, dict[str, Any]]], part: range) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a part, which arrive with their numbers, in order, each as soon as it can
+    be.
+    """
+    arrived: dict[int, dict[str, Any]] = {}
+    expected = part.start
+    for number, row in rows:
+        arrived[number] = row
+        while expected in arrived:
+            yield arrived.pop(expected)
+            expected += 1
 
 
 def run_rows(

@@ -67,6 +67,8 @@ class Plan:
     pieces: "Sequence[Piece]"
     size: int
     token: str
+    order: Sequence[int] | None = None
+    """The inputs in the order in which they are read, part by part; None: that of the output."""
     known: Known = field(default_factory=Known)
 
     @property
@@ -77,6 +79,11 @@ class Plan:
     def part(self, number: int) -> range:
         """Return the indices of the inputs of a part."""
         return range(number * self.size, min((number + 1) * self.size, len(self.pieces)))
+
+    def reading_order(self, number: int) -> Sequence[int]:
+        """Return the indices of the inputs of a part in the order in which they are read."""
+        part = self.part(number)
+        return part if self.order is None else self.order[part.start : part.stop]
 
     def lines(self, number: int) -> Path:
         """Return the path of the lines of a part."""
@@ -202,8 +209,35 @@ def check_plan(run: CaptionConfig, found: "Sequence[Piece]", process: "Process")
         )
 
 
+def by_size(pieces: "Sequence[Piece]", part: int) -> list[int]:
+    """Return the indices of inputs in which those of each part are in the order of their size.
+
+    So the inputs of a batch have about the same length, and little of it is padding. The size of a
+    file in bytes stands for its length: it is known without opening the file.
+
+    Args:
+        pieces: The inputs.
+        part: Number of inputs of a part.
+    """
+
+    def size(index: int) -> float:
+        piece = pieces[index]
+        if piece.start is not None and piece.end is not None:
+            return piece.end - piece.start
+        try:
+            return os.stat(piece.path).st_size
+        except OSError:  # reported when it is read
+            return 0
+
+    return sorted(range(len(pieces)), key=lambda index: (index // part, size(index), index))
+
+
 def make_plan(
-    run: CaptionConfig, found: "Sequence[Piece]", wanted: "Sequence[Piece]", process: "Process"
+    run: CaptionConfig,
+    found: "Sequence[Piece]",
+    wanted: "Sequence[Piece]",
+    process: "Process",
+    lengths_differ: bool = False,
 ) -> Plan:
     """Return the plan of a new run; of an interrupted one, its own plan.
 
@@ -212,9 +246,12 @@ def make_plan(
         found: The inputs.
         wanted: Those to caption.
         process: This process; the first one writes a new plan and a token of this launch.
+        lengths_differ: Whether the model reads more of a larger file, so that inputs of about the
+            same size are read together.
     """
     folder = run.run_dir / FOLDER
     if process.is_first:
+        size = BATCHES * (run.data.eval_batch_size or run.data.batch_size)
         make_subfolder(folder)
         if not (folder / PLAN).exists():
             write_json(
@@ -222,7 +259,8 @@ def make_plan(
                 {
                     "settings": settings_of(run),
                     "found": digest([asdict(piece) for piece in found]),
-                    "size": BATCHES * (run.data.eval_batch_size or run.data.batch_size),
+                    "size": size,
+                    "order": by_size(wanted, size) if lengths_differ else None,
                     "pieces": [asdict(piece) for piece in wanted],
                 },
             )
@@ -230,7 +268,8 @@ def make_plan(
             temporary.write_text(secrets.token_hex(8), encoding="utf-8")
     process.barrier()
     stored = read_plan(folder)
-    return Plan(folder, stored["pieces"], stored["size"], read_text(folder / LAUNCH, 64))
+    token = read_text(folder / LAUNCH, 64)
+    return Plan(folder, stored["pieces"], stored["size"], token, stored.get("order"))
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -249,6 +288,9 @@ def read_plan(folder: Path) -> dict[str, Any]:
         pieces = [Piece(**piece) for piece in stored["pieces"]]
         if stored["size"] < 1 or not all(isinstance(piece.path, str) for piece in pieces):
             raise ValueError("wrong values")
+        order = stored.get("order")
+        if order is not None and sorted(order) != [*range(len(pieces))]:
+            raise ValueError("wrong order")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{folder / PLAN}: not a plan of mmtx caption; use another run_dir"

@@ -18,7 +18,7 @@ class PartSampler(Sampler[Keys]):
     def __iter__(self) -> Iterator[Keys]:
         """Take unfinished parts, one after the other."""
         for number in self.plan.take():
-            rows = [*self.plan.part(number)]
+            rows = self.plan.reading_order(number)
             for i in range(0, len(rows), self.batch_size):
                 yield [(0, row) for row in rows[i : i + self.batch_size]]
 

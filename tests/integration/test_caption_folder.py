@@ -8,10 +8,12 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from mmtx_cli.inference.sidecar import LARGEST
-from tests.command_line import mmtx, refused, stopped, succeeded
+from tests.command_line import TINY, mmtx, refused, stopped, succeeded
 from tests.messages import mentions
 
 from .fixtures import AWKWARD_NAME
@@ -244,3 +246,33 @@ def test_a_folder_of_someone_else(place, photos, captioner, what):
         (run / ".captions" / "plan.json").write_text('{"size": 0, "pieces": [1]}')
         mentions(refused(*args, cwd=place), "plan.json", "not a plan")
     assert target.read_text() == "mine"
+
+
+def test_sounds_of_different_lengths_keep_their_order(tmp_path):
+    """They are read by size; each has the caption that it has alone."""
+    rows, seconds = [], [0.9, 0.2, 1.5, 0.4, 0.3, 1.2, 0.6]
+    for i, length in enumerate(seconds):
+        tone = np.sin(2 * np.pi * 200 * (i + 1) * np.arange(int(8000 * length)) / 8000)
+        soundfile.write(tmp_path / f"{i}.wav", tone * 0.5, 8000)
+        split = "val" if i == 6 else "train"
+        rows.append({"id": str(i), "split": split, "audio": f"{i}.wav", "captions": [f"tone {i}"]})
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    args = ["encoder/audio=ast", "encoder.audio.width=16", "encoder.audio.depth=1"]
+    args += ["encoder.audio.num_heads=2", *TINY, "fusion=concat", "head=captioning"]
+    args += ["decoder.depth=1", "decoder.num_heads=2", "data.path=m.jsonl", "run_dir=run"]
+    succeeded(mmtx("finetune", *args, "data.batch_size=2", "trainer.max_steps=3", cwd=tmp_path))
+    files = ",".join(f"{i}.wav" for i in range(7))
+    common = ["caption", "ckpt=run", "data.batch_size=2"]
+    done = mmtx(*common, f"inputs=[{files}]", "run_dir=all", cwd=tmp_path)
+    succeeded(done)
+    found = captions(tmp_path / "all")
+    assert [row["path"] for row in found] == files.split(",")
+    assert (
+        done.stdout.splitlines()[:7]
+        == (tmp_path / "all/captions.jsonl").read_text().split("\n")[:7]
+    )
+    for i in (0, 5):
+        succeeded(mmtx(*common, f"inputs={i}.wav", f"run_dir=one{i}", cwd=tmp_path))
+        (alone,) = captions(tmp_path / f"one{i}")
+        assert alone["caption"] == found[i]["caption"]
+        assert alone["score"] == pytest.approx(found[i]["score"], abs=1e-4)

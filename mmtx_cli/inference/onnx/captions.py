@@ -1,7 +1,7 @@
 """Texts of files by a model of ONNX graphs, without torch."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class FileReader:
         if run.text and "text" in self.modalities and tokenizer is not None:
             self.tokens = np.array(tokenizer.encode([run.text], p.max_length)[0])
 
-    def batch(self, rows: range) -> tuple[dict[str, np.ndarray], list[dict[str, str]]]:
+    def batch(self, rows: Sequence[int]) -> tuple[dict[str, np.ndarray], list[dict[str, str]]]:
         """Return the inputs of the encoder, and the files that could not be read."""
         samples: list[dict[str, Any]] = []
         faults: list[dict[str, str]] = []
@@ -149,10 +149,10 @@ def onnx_captions(run: CaptionConfig, plan: Plan, reader: InputReader) -> Iterat
                 )
 
 
-def batches(plan: Plan, size: int) -> Iterator[range]:
+def batches(plan: Plan, size: int) -> Iterator[Sequence[int]]:
     """Yield the inputs of each batch; a batch does not reach beyond its part."""
     for number in plan.take():
-        part = plan.part(number)
+        part = plan.reading_order(number)
         yield from (part[i : i + size] for i in range(0, len(part), size))
 
 
