@@ -20,8 +20,8 @@ class Caption(TypedDict, total=False):
 
     Keys: ``path`` (of a file), ``start``, ``end`` and ``seconds`` (of a segment), ``text`` (what
     was read with the input), ``caption``, ``score`` (log-probability per token), ``words`` (with
-    ``token_scores=True``), ``alternatives`` (with ``num_return_sequences``), ``error`` (why there
-    is no caption).
+    ``token_scores=True``), ``alternatives`` (with ``num_return_sequences``), ``unmet`` (constraints
+    that the caption does not satisfy), ``error`` (why there is no caption).
     """
 
     path: str
@@ -33,6 +33,7 @@ class Caption(TypedDict, total=False):
     score: float
     words: list[Word]
     alternatives: list["Caption"]
+    unmet: list[str]
     error: str
 
 

@@ -42,6 +42,9 @@ def run(cfg: DictConfig) -> None:
         faults.append(f"format={cfg.format}: must be {' or '.join(FORMATS)}")
     if cfg.format == ONNX and cfg.merged:
         faults.append("merged: does not apply to format=onnx; remove one of them")
+    packages = ("onnx", "onnxscript", "onnxruntime") if cfg.format == ONNX else ()
+    if missing := [name for name in packages if find_spec(name) is None]:
+        faults.append(f"format=onnx: {', '.join(missing)} not installed; pip install mmtx[onnx]")
     if faults:
         raise ConfigError(*faults)
     config, out = read_config(cfg.ckpt), Path(str(cfg.out)).expanduser().absolute()
@@ -94,14 +97,9 @@ def export_onnx(
         card: The model card.
 
     Raises:
-        ConfigError: if the packages are missing, or the model cannot be exported.
+        ConfigError: if the model cannot be exported.
         RunError: if the graphs do not compute the same as the model.
     """
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"format=onnx: {', '.join(missing)} not installed; pip install mmtx[onnx]"
-        )
     from mmtx_cli.inference.onnx.write import write_onnx
     from mmtx_cli.model.build import build_model
     from mmtx_cli.model.match_weights import build_fitting

@@ -91,7 +91,7 @@ class Service:
     def can_explain(self) -> bool:
         """Return True if the captions of the model can be explained."""
         try:
-            check_explainable(self.model.network, METHOD)
+            check_explainable(self.model.network, METHOD, self.captioner(()).name)
         except ConfigError:
             return False
         return True
@@ -143,9 +143,9 @@ class Service:
         """Raise RefusedRequestError for settings that the model does not have."""
         try:
             self.model.check_caption(settings.text is not None, seed=settings.seed)
-            self.captioner(settings.generation)
+            captioner = self.captioner(settings.generation)
             if settings.explain:
-                check_explainable(self.model.network, METHOD)
+                check_explainable(self.model.network, METHOD, captioner.name)
         except ConfigError as error:
             raise RefusedRequestError(400, *error.faults) from error
 

@@ -58,6 +58,7 @@ def test_several_captions_and_heat_maps(server, media):
     assert row["maps"]["image"]["shape"] == [count, 32, 32]
     assert sum(row["maps"]["image"]["shares"]) == pytest.approx(count, abs=0.01)
     status, row = server.caption((media / "film.mp4").read_bytes(), explain="true")
+    assert len(row["words"]) == row["maps"]["video"]["shape"][0]
     assert status == 200, row
     assert len(row["frames"]) == row["maps"]["video"]["shape"][1]
     assert all(frame.startswith("data:image/jpeg;base64,") for frame in row["frames"])
