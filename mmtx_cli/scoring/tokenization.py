@@ -95,7 +95,9 @@ def _tokenizer_notes(
             f"tokenizer={settings.tokenizer}: splits {language} only at spaces and punctuation, so "
             "whole sentences may be one token"
         )
-    wide = [sum(map(_is_wide, texts)) for texts in (captions.predictions, reference_texts(captions))]
+    wide = [
+        sum(map(_is_wide, texts)) for texts in (captions.predictions, reference_texts(captions))
+    ]
     if bool(wide[0]) != bool(wide[1]):
         side = "predictions" if wide[0] else "references"
         notes.append(

@@ -87,4 +87,3 @@ def chosen_tokenizer(
 @lru_cache(maxsize=2)
 def _tokenizer(name: str, language: str) -> Tokenizer:
     return Tokenizer(name, language, split_of(name))
-
