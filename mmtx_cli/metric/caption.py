@@ -1,5 +1,6 @@
 """Image captioning metrics: BLEU, ROUGE-L and CIDEr-D against references."""
 
+from collections.abc import Callable
 from itertools import chain
 
 from mmtx_cli.errors import DataError, listed
@@ -12,13 +13,31 @@ from mmtx_cli.metric.rouge import rouge_scores
 from mmtx_cli.metric.scores import Scores
 
 
-def caption_scores(ids: list[str], candidates: list[str], references: list[list[str]]) -> Scores:
+def coco_tokens(caption: str) -> list[str]:
+    """Return the tokens of a caption in NFC, as in the MS-COCO caption evaluation."""
+    return tokenize(composed(caption))
+
+
+def caption_scores(
+    ids: list[str],
+    candidates: list[str],
+    references: list[list[str]],
+    tokens: Callable[[str], list[str]] = coco_tokens,
+) -> Scores:
     """Return ``bleu_1`` … ``bleu_4``, ``rouge_l`` (in [0, 1]) and ``cider`` (in [0, 10]).
 
     The metrics of the MS-COCO caption evaluation (Chen et al., 2015, arXiv:1504.00325), including
     its tokenizer, on captions in NFC. An empty candidate scores 0. ``cider`` is left out where it
-    is undefined (``has_weights``). Raises DataError for ids without references or with an empty
-    one.
+    is undefined (``has_weights``).
+
+    Args:
+        ids: [n] ids of the samples, for messages.
+        candidates: [n] captions to score.
+        references: [n] lists of at least one reference each.
+        tokens: Returns the tokens of a caption.
+
+    Raises:
+        DataError: for ids without references or with an empty one.
     """
     missing = [
         name
@@ -31,8 +50,8 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
             f"{listed(missing)}; add the captions, or remove these samples"
         )
     return token_scores(
-        [tokenize(composed(candidate)) for candidate in candidates],
-        [[tokenize(composed(caption)) for caption in captions] for captions in references],
+        [tokens(candidate) for candidate in candidates],
+        [[tokens(caption) for caption in captions] for captions in references],
     )
 
 
@@ -54,7 +73,7 @@ def token_scores(candidates: list[list[str]], references: list[list[list[str]]])
 
 def caption_words(caption: str) -> list[str]:
     """Return the words of a caption whose n-grams BLEU and CIDEr-D count."""
-    return _words(tokenize(composed(caption)))
+    return _words(coco_tokens(caption))
 
 
 def _words(tokens: list[str]) -> list[str]:

@@ -194,7 +194,7 @@ def test_names_coco_images_without_captions(score):
         ("[" * 100_000, "refs.json", ["nested"]),
         ('{"id": ' + "9" * 5000 + "}", "refs.json:1: ", ["JSON", "digits"]),
         ('{"id": true, "captions": ["a"]}', "refs.json:1: ", [" id"]),
-        ("a dog", "refs.json:1: ", ["JSON"]),
+        ("a dog", "refs.json: ", ["plain text has no ids"]),
         ('{"id": 1, "captions": ["a"], "id": 2}', "refs.json:1: ", ["key 'id'"]),
         ('{"annotations": [{"id": 1, "id": 2}]}', "refs.json: ", ["key 'id'"]),
     ],
@@ -205,17 +205,24 @@ def test_reports_what_is_wrong_with_a_file(score, references, place, parts):
 
 
 def test_does_not_repeat_a_fault_a_hundred_thousand_times(score):
-    messages = faults(score, "a dog\n" * 1000, prediction_lines())
+    messages = faults(score, "{a dog\n" * 1000, prediction_lines())
     assert len(messages) == 21
     faults_mention(messages[-1:], ("… ", " 980 ", " refs.json"))
 
 
-def test_the_captions_of_the_caption_command_have_no_ids(score):
-    rows = lines({"path": f"{i}.jpg", "caption": "a dog", "score": -0.5} for i in range(30))
-    messages = faults(score, reference_lines(), rows)
-    assert len(messages) == 21
-    parts = ("id", "mmtx caption", "path", "predictions.jsonl", "mmtx eval")
-    faults_mention(messages[:1], ("predictions.json:1: ", *parts))
+def test_captions_of_the_caption_command_are_joined_by_path(score):
+    expected = score(reference_lines(), prediction_lines(), run_dir="runs/lines")
+    manifest = lines(
+        {"id": name, "image": f"photos/{name}.jpg", "captions": own}
+        for name, own in CAPTIONS.items()
+    )
+    rows = [{"path": f"photos/{i}.jpg", "caption": c, "score": -1} for i, c in PREDICTIONS.items()]
+    run_dir = score(manifest, lines(rows))
+    assert (run_dir / "scores.jsonl").read_text() == (expected / "scores.jsonl").read_text()
+    result = json.loads((run_dir / "result.json").read_text())
+    assert [file["joined_by"] for file in result["files"]] == ["id", "path"]
+    messages = faults(score, reference_lines(), lines(rows))
+    faults_mention(messages, ("predictions.json: ", "path", "refs.json names no files", "manifest"))
 
 
 def test_keys_of_other_commands_are_refused():
@@ -244,12 +251,41 @@ def test_names_the_required_keys():
     with pytest.raises(ConfigError) as caught:
         run(config(references=None, predictions=None, bootstrap=0, seed="x"))
     assert [fault.split(":")[0].split("=")[0] for fault in caught.value.faults] == [
-        "references",
         "predictions",
         "bootstrap",
         "seed",
     ]
-    mentions(caught.value.faults[0], " references=FILE")
+    mentions(caught.value.faults[0], " predictions=FILE")
+
+
+def test_names_every_wrong_key_of_columns_language_and_tokenizer():
+    wrong = {
+        "language": "Klingon",
+        "tokenizer": "jeiba",
+        "prediction_columns": {"name": "x", "id": 0},
+        "reference_columns": "caption",
+    }
+    with pytest.raises(ConfigError) as caught:
+        run(config(**wrong))
+    faults_mention(
+        caught.value.faults,
+        ("prediction_columns.name: ", "id, caption"),
+        ("prediction_columns.id=0: ", "number from 1"),
+        ("reference_columns=caption: ", "map fields to columns"),
+        ("language=Klingon: ", "zh"),
+        ("tokenizer=jeiba: ", "jieba"),
+    )
+
+
+def test_names_the_formats_that_it_recognized(score, capsys):
+    rows = [{"prompt": "?", "predict": c, "label": "a dog"} for c in PREDICTIONS.values()]
+    Path("p.jsonl").write_text(lines(rows))
+    run(config(references=None, predictions="p.jsonl"))
+    printed = capsys.readouterr().out
+    mentions(printed, "references: p.jsonl: references in LLaMA-Factory", "3 samples")
+    result = json.loads((Path(printed.splitlines()[-1]) / "result.json").read_text())
+    assert [file["role"] for file in result["files"]] == ["references", "predictions"]
+    assert result["parameters"]["overlap"] == {"tokenizer": "ptb", "language": "und"}
 
 
 def test_from_the_command_line(tmp_path):

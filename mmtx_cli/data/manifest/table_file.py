@@ -44,7 +44,7 @@ def read_lines(path: Path) -> Iterator[Line]:
         case ".tsv":
             return csv_rows(path, "\t")
         case ".parquet":
-            return _parquet_rows(path)
+            return parquet_rows(path)
     raise DataError(f"{path}: not a manifest, which is a table of samples; {_conversion(path)}")
 
 
@@ -208,7 +208,8 @@ def _encoding_fault(path: Path) -> tuple[int, str] | None:
     return None
 
 
-def _parquet_rows(path: Path) -> Iterator[Line]:
+def parquet_rows(path: Path) -> Iterator[Line]:
+    """Yield the rows of a Parquet file, numbered from 1. Raises DataError without pyarrow."""
     try:
         import pyarrow
         import pyarrow.parquet as parquet

@@ -1,6 +1,7 @@
 """The tokenizer of the MS-COCO caption evaluation, without Java."""
 
 import re
+from itertools import chain
 
 from mmtx_cli.metric.ptb import word_lists
 from mmtx_cli.metric.ptb.rules import Rule, rules_at
@@ -12,6 +13,32 @@ DROPPED = frozenset(("''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "
 _LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 # A word between spaces is the common case, which no rule would tokenize differently.
 _PLAIN_WORD = re.compile(rf"([A-Za-z]++(?:-[A-Za-z]++)*+)(?:[,;]? ++(?![\t\xa0{SPACE}])|\n)")
+
+# Text between spaces whose tokens depend on nothing before or after it: no rule for a token that
+# starts in it takes a space or looks beyond one, which only those with a period or a digit in front
+# do.
+_WORD = re.compile("[A-Za-z][A-Za-z0-9'-]*+[,;]?")
+_LAST_WORD = re.compile("(?:[A-Za-z][A-Za-z0-9'-]*+)?[,;.!?]?")
+_MOST_WORDS = 1 << 18
+_LONGEST_WORD = 64
+
+
+class _Words(dict[str, tuple[str, ...]]):
+    """The tokens of words seen before; KeyError for text that is no such word."""
+
+    def __init__(self, form: re.Pattern[str], after: str) -> None:
+        self._form, self._after = form, after
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        if len(word) > _LONGEST_WORD or not self._form.fullmatch(word):
+            raise KeyError(word)
+        if len(self) >= _MOST_WORDS:
+            self.clear()
+        self[word] = found = tuple(_tokens(word + self._after))
+        return found
+
+
+_INNER, _LAST = _Words(_WORD, " "), _Words(_LAST_WORD, "")
 
 
 def tokenize(caption: str) -> list[str]:
@@ -32,6 +59,16 @@ def tokenize(caption: str) -> list[str]:
 
     A token may contain a no-break space (``1 1/2`` is one token).
     """
+    *words, last = caption.split(" ")
+    try:
+        found = [*map(_INNER.__getitem__, words), _LAST[last]]
+    except KeyError:
+        return _tokens(caption)
+    return [*chain.from_iterable(found)]
+
+
+def _tokens(caption: str) -> list[str]:
+    """Return the tokens of any caption; ``tokenize`` only remembers those of common words."""
     text = _LINE_BREAK.sub(" ", caption)
     outline = shape(text) + "\n\n"
     tokens: list[str] = []

@@ -14,7 +14,7 @@ from mmtx_cli.data.manifest.read import read_faulty, read_manifest
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.jsonl import MAX_DEPTH
 from mmtx_cli.io.unicode import MAX_MARKS, composed
-from mmtx_cli.metric.caption_file import read_predictions, read_references
+from mmtx_cli.scoring.files.read import read_predictions, read_references
 from tests.command_line import refused
 from tests.messages import mentions, raises
 

@@ -1,0 +1,153 @@
+"""What is wrong with files: each fault is one clear message, and all are reported at once."""
+
+import json
+
+import pytest
+
+from tests.messages import faults_mention
+from tests.scoring.files.writing import (
+    PREDICTIONS,
+    REFERENCES,
+    faults,
+    lines,
+    loaded,
+    prediction_lines,
+    reference_lines,
+    written,
+)
+
+
+def problems(tmp_path, predictions, references=None, **more):
+    return faults(
+        written(tmp_path, "p", predictions),
+        written(tmp_path, "r", reference_lines() if references is None else references),
+        **more,
+    )
+
+
+def test_an_id_is_a_number_in_one_file_and_text_in_the_other(tmp_path):
+    numbers = lines({"id": int(i), "caption": c} for i, c in PREDICTIONS.items())
+    path = written(tmp_path, "p", numbers)
+    found = loaded(path, written(tmp_path, "r", reference_lines()))
+    assert found.systems[0].predictions == list(PREDICTIONS.values())
+
+
+def test_the_same_id_as_a_number_and_as_text_is_a_fault(tmp_path):
+    references = lines([{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "b"}])
+    found = problems(tmp_path, lines([{"id": 1, "caption": "a"}]), references)
+    faults_mention(found, ("r:2: ", "id 1 is text here and a number at", "r:1"))
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("{:>03}", "without leading zeros"),
+        ("{}.jpg", "without their extension"),
+        ("images/{}", "without their folder"),
+        ("images/{}.png", "without folder and extension"),
+        ("COCO_val2014_{:>012}.jpg", "by the number at their end"),
+        ("{}.0", "without “.0”"),
+        (" {}", "without white space"),
+    ],
+)
+def test_ids_written_in_another_way_are_suggested(form, words, tmp_path):
+    rows = lines({"id": form.format(i), "caption": c} for i, c in PREDICTIONS.items())
+    first, second = problems(tmp_path, rows)
+    faults_mention([first], ("p:1: ", "3 of 3 predictions", "no references", words, "'1'"))
+    faults_mention([second], ("r:1: ", "3 of 3 ids", "no prediction", ": 1, 2, 3;"))
+
+
+def test_every_fault_of_both_files_at_once(tmp_path):
+    predictions = [
+        {"id": "1", "caption": "a dog"},
+        {"id": "1", "caption": "a cow"},
+        {"id": "2", "caption": None},
+        {"id": "9", "caption": "a dog"},
+    ]
+    references = [
+        {"id": "1", "captions": ["a dog"]},
+        {"id": "2", "captions": ["a cat", " "]},
+        {"id": "3", "captions": ["a cat"]},
+    ]
+    faults_mention(
+        problems(tmp_path, lines(predictions), lines(references)),
+        ("r:2: ", "id 2", "empty reference"),
+        ("p:2: ", "duplicate prediction of id 1", "p:1"),
+        ("p:3: ", "id 2 has no caption string"),
+        ("p:4: ", "1 of 3 predictions", ": 9;"),
+        ("r:3: ", "1 of 3 ids", ": 3;"),
+    )
+
+
+@pytest.mark.parametrize("cell", ["nan", "NaN", "<NA>"])
+def test_nan_in_a_table(cell, tmp_path):
+    rows = f"id,caption\n1,a dog\n2,{cell}\n3,a cat\n"
+    faults_mention(problems(tmp_path, rows), ("p:3: ", "id 2", "NaN"))
+    faults_mention(
+        problems(tmp_path, prediction_lines(), rows), ("r:3: ", "id 2", "caption is NaN")
+    )
+    rows = '{"id": 1, "caption": NaN}\n' + prediction_lines().split("\n", 1)[1]
+    faults_mention(problems(tmp_path, rows), ("p:1: ", "id 1", "NaN"))
+
+
+def test_ragged_rows_and_repeated_columns(tmp_path):
+    found = problems(tmp_path, "id,caption\n1,a dog, brown\n2\n3,a cat\n")
+    faults_mention(found, ("p:2: ", "3 cells for 2 columns"), ("p:3: ", "1 cells for 2 columns"))
+    found = problems(tmp_path, "id,caption,caption\n1,a,b\n")
+    faults_mention(found, ("p:1: ", "column caption occurs twice"))
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("id,caption\n1,a\n".encode("utf-16"), ["p: ", "UTF-16", "UTF-8"]),
+        ("id,caption\n1,café\n".encode("latin-1"), ["p:2: ", "UTF-8"]),
+        ("一只狗\n".encode("gbk"), ["p:1: ", "UTF-8"]),
+        (b"a dog\n\0\n", ["p:2: ", "NUL"]),
+        (b"\x80\x04\x95", ["p: ", "pickle", "TSV"]),
+        (b"\x1f\x8b\x08\x00", ["p: ", "compressed"]),
+        (b"", ["p: ", "empty"]),
+        (b"[1, 2", ["p:1: ", "JSON"]),
+    ],
+)
+def test_files_that_cannot_be_read(content, parts, tmp_path):
+    faults_mention(problems(tmp_path, content)[:1], parts)
+
+
+def test_a_damaged_line_names_its_place(tmp_path):
+    rows = 'oops\n{"id": 1, "caption": "a"}\n{"id": 2, "caption": "b"}\n{"id": 3, "caption": "c"}'
+    faults_mention(problems(tmp_path, rows), ("p:1: ", "invalid JSON"))
+
+
+def test_plain_references_do_not_fit_predictions_with_ids(tmp_path):
+    found = problems(tmp_path, prediction_lines(), "a dog\na cat\na cow\n")
+    faults_mention(found, ("r: ", "plain text has no ids"))
+
+
+def test_no_references_anywhere(tmp_path):
+    path = written(tmp_path, "p", json.dumps([{"image_id": 1, "caption": "a"}]))
+    faults_mention(faults(path), ("p: ", "COCO results", "references=FILE"))
+    rows = [{"prompt": "x", "predict": "a", "label": label} for label in ("b", "")]
+    path = written(tmp_path, "p", lines(rows))
+    faults_mention(faults(path), ("p:2: ", "1 of 2 rows have no references", "ids 1"))
+
+
+def test_predictions_in_another_language(tmp_path):
+    chinese = lines({"id": i, "caption": "一只狗在草地上跑"} for i in PREDICTIONS)
+    faults_mention(problems(tmp_path, chinese), ("p: ", "3 of 3", "100.0 % Han", "100.0 % Latin"))
+    found = loaded(
+        written(tmp_path, "p", chinese), written(tmp_path, "r", reference_lines()), language="en"
+    )
+    faults_mention(found.notes, ("p: ", "3 of 3", "Han"))
+    rows = [{"id": i, "caption": c} for i, c in PREDICTIONS.items()]
+    rows[1]["caption"] = "一只狗在草地上跑"
+    found = loaded(written(tmp_path, "p", lines(rows)), written(tmp_path, "r", reference_lines()))
+    faults_mention(found.notes, ("p: ", "1 of 3", "33.3 % Han", "ids 2"))
+
+
+def test_references_in_several_languages(tmp_path):
+    references = [
+        {"id": i, "captions": [own[0], "一只狗在草地上跑"]} for i, own in REFERENCES.items()
+    ]
+    found = problems(tmp_path, prediction_lines(), lines(references))
+    faults_mention(found, ("r: ", "several scripts", "50.0 % Latin", "language="))
