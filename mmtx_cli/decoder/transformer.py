@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmtx_cli.decoder.base import Decoder, DecoderState, rows_of, zero_padding
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.decoder import DecoderBlock, LayerCache
-from mmtx_cli.layer.packed import TiedEmbedding
+from mmtx_cli.layer.linear.packed import TiedEmbedding
 
 
 @dataclass

@@ -16,7 +16,7 @@ from mmtx_cli.io.allocator import keep_freed_memory
 from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.io.console import make_bar, paused
-from mmtx_cli.layer.packed import pack
+from mmtx_cli.layer.linear.packed import pack
 from mmtx_cli.model.build import build_model
 from mmtx_cli.model.constrain import constrain
 from mmtx_cli.model.match_weights import build_fitting

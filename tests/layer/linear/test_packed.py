@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mmtx_cli.layer import packed
-from mmtx_cli.layer.packed import PackedLinear, PackedWeight, TiedEmbedding, pack
+from mmtx_cli.layer.linear import packed
+from mmtx_cli.layer.linear.packed import PackedLinear, PackedWeight, TiedEmbedding, pack
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="torch without oneDNN"

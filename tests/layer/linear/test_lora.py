@@ -3,7 +3,7 @@ import copy
 import torch
 from torch import nn
 
-from mmtx_cli.layer.lora import LoraLinear, add_lora
+from mmtx_cli.layer.linear.lora import LoraLinear, add_lora
 from mmtx_cli.layer.transformer import Block
 from tests.messages import raises
 
