@@ -211,18 +211,18 @@ def test_does_not_repeat_a_fault_a_hundred_thousand_times(score):
 
 
 def test_captions_of_the_caption_command_are_joined_by_path(score):
+    rows = [{"path": f"photos/{i}.jpg", "caption": c, "score": -1} for i, c in PREDICTIONS.items()]
+    messages = faults(score, reference_lines(), lines(rows))
+    faults_mention(messages, ("predictions.json: ", "path", "refs.json names no files", "manifest"))
     expected = score(reference_lines(), prediction_lines(), run_dir="runs/lines")
     manifest = lines(
         {"id": name, "image": f"photos/{name}.jpg", "captions": own}
         for name, own in CAPTIONS.items()
     )
-    rows = [{"path": f"photos/{i}.jpg", "caption": c, "score": -1} for i, c in PREDICTIONS.items()]
     run_dir = score(manifest, lines(rows))
     assert (run_dir / "scores.jsonl").read_text() == (expected / "scores.jsonl").read_text()
     result = json.loads((run_dir / "result.json").read_text())
     assert [file["joined_by"] for file in result["files"]] == ["id", "path"]
-    messages = faults(score, reference_lines(), lines(rows))
-    faults_mention(messages, ("predictions.json: ", "path", "refs.json names no files", "manifest"))
 
 
 def test_keys_of_other_commands_are_refused():
@@ -262,7 +262,7 @@ def test_names_every_wrong_key_of_columns_language_and_tokenizer():
     wrong = {
         "language": "Klingon",
         "tokenizer": "jeiba",
-        "prediction_columns": {"name": "x", "id": 0},
+        "prediction_columns": {"name": 1, "id": 0},
         "reference_columns": "caption",
     }
     with pytest.raises(ConfigError) as caught:

@@ -98,7 +98,7 @@ def _decoded(file: CaptionFile, data: bytes) -> str:
 def _is_json(lines: list[str]) -> bool:
     """Return whether the text is JSON, whole or by line, even if its first line is damaged."""
     written = [line for line in lines[:_SAMPLED] if line.strip()]
-    if written[0].lstrip().startswith(("{", "[")):
+    if written[0].lstrip().startswith(("{", "[") if len(written) > 1 else ("{", "[", '"')):
         return True
     return 2 * sum(line.lstrip().startswith("{") for line in written) > len(written)
 
