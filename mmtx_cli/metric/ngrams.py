@@ -70,7 +70,7 @@ class Corpus:
     def ngrams(self) -> tuple[Ngrams, ...]:
         """The n-grams of orders 1 to 4."""
         num_captions = len(self.length)
-        caption = np.repeat(np.arange(num_captions), self.length)
+        caption = np.repeat(np.arange(num_captions, dtype=np.int32), self.length)
         remaining = self.length[caption] - (np.arange(len(self.tokens)) - self.start[caption])
         vocabulary = int(self.tokens.max(initial=-1)) + 1
         position, gram, counted = np.arange(len(self.tokens)), np.zeros_like(self.tokens), []
@@ -87,7 +87,7 @@ class Corpus:
 def _count(
     key: np.ndarray, caption: np.ndarray, sample: np.ndarray, num_captions: int
 ) -> tuple[Ngrams, np.ndarray]:
-    """Count the n-grams with these ``key`` values [p] in ``caption`` [p].
+    """Count the n-grams with these ``key`` values [p] in ``caption`` [p]; p < 2**31.
 
     Returns:
         The n-grams, and the n-gram id at each position [p].
@@ -104,12 +104,13 @@ def _count(
     first = np.flatnonzero(new_entry)
     gram, caption = gram[first], caption[first]
     new_group = _changes(gram) | _changes(sample[caption])
+    # four such arrays an order are most of the memory of a large corpus
     ngrams = Ngrams(
-        gram,
-        caption,
-        np.diff(first, append=len(key)),
-        np.cumsum(new_group) - 1,
-        np.flatnonzero(new_group),
+        gram.astype(np.int32),
+        caption.astype(np.int32),
+        np.diff(first, append=len(key)).astype(np.int32),
+        (np.cumsum(new_group) - 1).astype(np.int32),
+        np.flatnonzero(new_group).astype(np.int32),
     )
     return ngrams, numbered
 
