@@ -73,8 +73,8 @@ class PathIndex:
         for name, media in references.media.items():
             for path in (path for own in files.get(name, {}).values() for path in own):
                 self._full.setdefault(str(path), []).append(name)
-            for path in (path for own in media.paths.values() for path in own):
-                parts = _parts(path)
+            for written in (path for own in media.paths.values() for path in own):
+                parts = _parts(written)
                 self._by_name.setdefault(parts[-1], []).append((parts, name))
 
     def find(self, media: Media, folders: Iterable[Path]) -> tuple[list[str], str]:
