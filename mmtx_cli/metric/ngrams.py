@@ -42,10 +42,11 @@ class Corpus:
             [candidate, *texts] for candidate, texts in zip(candidates, references, strict=True)
         ]
         captions = list(chain.from_iterable(groups))
-        token_ids: dict[str, int] = {}
-        flat = [token_ids.setdefault(t, len(token_ids)) for t in chain.from_iterable(captions)]
+        different = dict.fromkeys(chain.from_iterable(captions))
+        token_ids = {token: number for number, token in enumerate(different)}
+        flat = map(token_ids.__getitem__, chain.from_iterable(captions))
         return Corpus(
-            np.array(flat, dtype=np.int64),
+            np.fromiter(flat, dtype=np.int64),
             np.array([len(caption) for caption in captions], dtype=np.int64),
             np.repeat(np.arange(len(groups)), [len(group) for group in groups]),
             len(groups),

@@ -116,11 +116,12 @@ def _text_rows(file: CaptionFile, lines: list[str]) -> Rows:
     if all(map(_TOKEN_LINE.fullmatch, written)):
         file.form = FLICKR
         return _token_rows(file, lines)
-    if len(written) > 1 and all(map(_TABLE_LINE.fullmatch, written)):
+    below = written[1:] if len(written) > 2 else written  # the first line may be a header
+    if len(written) > 1 and all(map(_TABLE_LINE.fullmatch, below)):
         raise DataError(
-            f"{file.path}:1: a table without a header that names its columns: {written[0][:60]!r}; "
-            "name them, e.g. 'prediction_columns={id: file, caption: comment}', or, without a "
-            "header, by number: '{id: 1, caption: 2}' (for references: reference_columns)"
+            f"{file.path}:1: a table, but its first line names no known columns: "
+            f"{written[0][:60]!r}; name them, e.g. 'prediction_columns={{id: file, caption: comment}}', or, "
+            "without a header, by number: '{id: 1, caption: 2}' (for references: reference_columns)"
         )
     file.form = TEXT
     return ((f"{file.path}:{number}", {LINE: line}) for number, line in enumerate(lines, start=1))

@@ -9,6 +9,7 @@ from mmtx_cli.errors import listed
 from mmtx_cli.metric.diversity import normalized
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.files.caption_file import CaptionFile
+from mmtx_cli.scoring.files.content import TEXT
 from mmtx_cli.scoring.files.media import Files, PathIndex
 from mmtx_cli.scoring.files.near_ids import suggestion
 
@@ -118,6 +119,7 @@ def _join_ids(
 def _join_order(references: CaptionFile, predictions: CaptionFile) -> tuple[Joined, dict[str, str]]:
     """Return an error for another number of rows, and the prediction of each row."""
     if len(references.captions) != len(predictions.captions):
+        hint = "; if it is a table, name its columns (prediction_columns)"
         if not (references.complete and predictions.complete):
             return Joined(), {}
         return Joined(
@@ -125,6 +127,7 @@ def _join_order(references: CaptionFile, predictions: CaptionFile) -> tuple[Join
                 f"{predictions.path}: {predictions.form} has no ids, so its rows are taken in the "
                 f"order of the references, but it has {len(predictions.captions)} rows and "
                 f"{references.path} {len(references.captions)}"
+                + (hint if predictions.form == TEXT else "")
             ]
         ), {}
     found = dict(zip(references.captions, predictions.captions, strict=True))

@@ -188,7 +188,7 @@ def _caption(
     example = next((key for key in keys if key.lower() not in forms.IDS), "COLUMN")
     file.fault(
         f"{file.path}:1",
-        f"{problem}; name it: {option}.caption=COLUMN, e.g. {option}.caption={example}",
+        f"{problem}; name it, e.g. '{option}={{caption: {example}}}'",
     )
     return None
 

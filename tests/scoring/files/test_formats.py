@@ -120,7 +120,15 @@ def test_columns_without_a_header_are_numbered(tmp_path):
     found = loaded(predictions, references, prediction_columns={"id": 1, "caption": 2})
     assert found.systems[0].predictions == CAPTIONS
     message = faults(predictions, references)
-    faults_mention(message, ("p.csv:1: ", "table without a header", "prediction_columns="))
+    faults_mention(message, ("p.csv:1: ", "names no known columns", "prediction_columns="))
+    written(
+        tmp_path,
+        "p.csv",
+        table(["file", "says"], [(f"{i}.jpg", c) for i, c in PREDICTIONS.items()]),
+    )
+    faults_mention(
+        faults(predictions, references), ("p.csv:1: ", "'file,says'", "prediction_columns=")
+    )
 
 
 def test_columns_of_references_in_the_file_of_predictions(tmp_path):
@@ -134,7 +142,7 @@ def test_columns_of_references_in_the_file_of_predictions(tmp_path):
 def test_ambiguous_columns_are_not_guessed(tmp_path):
     rows = lines({"id": i, "output": c, "text": c} for i, c in PREDICTIONS.items())
     path, references = written(tmp_path, "p", rows), written(tmp_path, "r", reference_lines())
-    parts = ("p:1: ", "several columns", "output, text", "prediction_columns.caption=")
+    parts = ("p:1: ", "several columns", "output, text", "prediction_columns={caption: output}")
     faults_mention(faults(path, references), parts)
     found = loaded(path, references, prediction_columns={"caption": "text"})
     assert found.systems[0].predictions == CAPTIONS

@@ -180,7 +180,7 @@ def test_pictures_of_ms_swift_are_found_in_a_manifest(tmp_path):
 )
 def test_other_versions_of_a_tool_name_the_columns(content, parts, tmp_path):
     path = written(tmp_path, "p", content)
-    expected = ("p:1: ", *parts, "another version", "prediction_columns.caption=")
+    expected = ("p:1: ", *parts, "another version", "prediction_columns={caption: ")
     faults_mention(faults(path, written(tmp_path, "r", reference_lines())), expected)
 
 

@@ -1,0 +1,94 @@
+"""Time and memory of the whole ``mmtx score`` from raw text, and the time of pycocoevalcap.
+
+Run from the project's root: ``python tests/benchmark/score_command.py``. BLEU-1 to 4, ROUGE-L and
+CIDEr-D of captions with 5 references each, drawn from the grammar of ``score.py`` and written as
+COCO files; a process a run. pycocoevalcap runs with its Java tokenizer where there is Java.
+``--samples 100000`` gives the memory of a large set; ``--alone`` leaves pycocoevalcap out.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+from score import corpus, theirs  # noqa: E402
+
+
+def written(samples: int, references: int, folder: Path) -> tuple[list[str], list[list[str]]]:
+    """Write the two files, and return the captions."""
+
+    def sentence(tokens: list[str]) -> str:
+        return " ".join(tokens).capitalize() + "."
+
+    tokens, others = corpus(samples, references)
+    candidates = [sentence(own) for own in tokens]
+    texts = [[sentence(own) for own in each] for each in others]
+    annotations = [
+        {"id": i, "image_id": i // references, "caption": text}
+        for i, text in enumerate(text for own in texts for text in own)
+    ]
+    images = [{"id": i} for i in range(samples)]
+    results = [{"image_id": i, "caption": text} for i, text in enumerate(candidates)]
+    (folder / "refs.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    (folder / "predictions.json").write_text(json.dumps(results))
+    return candidates, texts
+
+
+def main() -> None:
+    """Print seconds, processor seconds and memory of each run of the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--references", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--alone", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        candidates, texts = written(args.samples, args.references, folder)
+        command = [sys.executable, "-m", "mmtx_cli", "score", "references=refs.json"]
+        environment = os.environ | {
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "OMP_NUM_THREADS": "1",
+        }
+        ours = []
+        for round_ in range(args.rounds):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            start = time.perf_counter()
+            subprocess.run(
+                [*command, "predictions=predictions.json", f"run_dir=out{round_}"],
+                cwd=folder,
+                check=True,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+            )
+            ours.append(time.perf_counter() - start)
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            busy = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+            print(
+                f"mmtx score: {ours[-1]:.2f} s, {busy:.2f} s of the processor, at most "
+                f"{used.ru_maxrss / 1e6 * 1.024:.2f} GB"
+            )
+    if args.alone or shutil.which("java") is None:
+        return
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    start = time.perf_counter()
+    tokenizer = PTBTokenizer()
+    references = {i: [{"caption": text} for text in own] for i, own in enumerate(texts)}
+    predicted = {i: [{"caption": text}] for i, text in enumerate(candidates)}
+    theirs(tokenizer.tokenize(references), tokenizer.tokenize(predicted))
+    seconds = time.perf_counter() - start
+    print(f"pycocoevalcap: {seconds:.2f} s, {seconds / statistics.median(ours):.1f} times as long")
+
+
+if __name__ == "__main__":
+    main()
