@@ -32,7 +32,7 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     training = None
     parameters: dict[str, Any] = dict(tokenizer.parameters)
     if settings.training is not None:
-        training = training_captions(settings.training, settings.training_split)
+        training = training_captions(settings)
         parameters |= {"training": str(settings.training), "training_captions": len(training)}
     if language is not None:
         parameters["language_of_endings"] = language
@@ -47,14 +47,23 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     )
 
 
-@lru_cache(maxsize=1)
-def training_captions(path: Path, split: str | None) -> frozenset[str]:
+def training_captions(settings: ScoreSettings) -> frozenset[str]:
     """Return the different training captions in their normalized form.
 
     Raises:
         DataError: with all errors of the file.
     """
-    captions = read_captions([path], split)
+    assert settings.training is not None
+    columns = tuple(settings.reference_columns.items())
+    return _training_captions(settings.training, settings.training_split, columns)
+
+
+@lru_cache(maxsize=1)
+def _training_captions(
+    path: Path, split: str | None, columns: tuple[tuple[str, str | int], ...]
+) -> frozenset[str]:
+    """Read the training captions once for all systems."""
+    captions = read_captions([path], split, dict(columns))
     return frozenset(normalized(caption) for own in captions.values() for caption in own)
 
 

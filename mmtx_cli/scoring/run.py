@@ -106,7 +106,7 @@ def _read(settings: ScoreSettings) -> _Material:
         faults += error.faults
     try:
         if settings.training is not None:
-            training_captions(settings.training, settings.training_split)
+            training_captions(settings)
     except DataError as error:
         faults += error.faults
     if material is None or faults:

@@ -153,3 +153,18 @@ print([name for name in ("torch", "matplotlib", "scipy") if name in sys.modules]
     assert modules == "[]"
     assert (report, folder) == (f"report: {tmp_path}/out/report.html", f"{tmp_path}/out")
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_novelty_needs_other_captions_than_the_references(compare):
+    keys = {"metrics": ["properties"], "training": "refs.json"}
+    with raises(ConfigError, "training=refs.json: ", "training_split=train"):
+        compare({"a": PREDICTIONS}, **keys)
+    Path("train.jsonl").write_text(lines([{"id": 1, "captions": [PREDICTIONS["1"].upper()]}]))
+    run_dir, _ = compare({"a": PREDICTIONS}, **keys | {"training": "train.jsonl"})
+    assert read(run_dir)["metrics"]["caption/novel"] == pytest.approx(2 / 3)
+    Path("bad.jsonl").write_text('{"id": 1}\n')
+    with pytest.raises(DataError) as caught:
+        compare({"a": {"1": "a dog"}}, **keys | {"training": "bad.jsonl"}, run_dir="runs/bad")
+    faults_mention(
+        caught.value.faults, ("refs.json:2", "a.jsonl: 2, 3"), ("bad.jsonl:1", "references")
+    )
