@@ -38,16 +38,41 @@ def run(cfg: DictConfig) -> None:
 def _settings(cfg: DictConfig) -> ScoreSettings:
     """Return the settings; raise ConfigError if a file is missing, or a key or value invalid."""
     check_known_keys(cfg, "score")
+    numbers = {key: cfg.get(key, default) for key, default in _DEFAULT.items()}
+    metrics = _texts(cfg, "metrics") if "metrics" in cfg else ("overlap",)
+    if faults := [*_faults(cfg), *_number_faults(numbers), *_metric_faults(metrics)]:
+        raise ConfigError(*faults)
+    tokenizer = cfg.get("tokenizer")
+    return ScoreSettings(
+        _paths(cfg, "references"),
+        _paths(cfg, "predictions"),
+        cfg.get("split"),
+        metrics,
+        numbers["bootstrap"],
+        numbers["seed"],
+        images=_path(cfg, "images"),
+        prediction_columns=_columns(cfg.get("prediction_columns")),
+        reference_columns=_columns(cfg.get("reference_columns")),
+        language=cfg.get("language"),
+        tokenizer=None if tokenizer is None else str(tokenizer),
+        systems=_texts(cfg, "systems"),
+        permutations=numbers["permutations"],
+        training=_path(cfg, "training"),
+        training_split=cfg.get("training_split"),
+        ratings=_path(cfg, "ratings"),
+        rating_columns=_texts(cfg, "rating_columns"),
+        gallery=numbers["gallery"],
+    )
+
+
+def _faults(cfg: DictConfig) -> list[str]:
+    """Return the faults of files, columns, language, tokenizer and names of systems."""
     faults = []
     if not cfg.get("predictions") and not cfg.get("ratings"):
         faults.append(
             "predictions: required; set predictions=FILE (captions of any tool: COCO results, JSON "
             "Lines, CSV, TSV or a caption a line)"
         )
-    numbers = {key: cfg.get(key, default) for key, default in _DEFAULT.items()}
-    faults += _number_faults(numbers)
-    metrics = _texts(cfg, "metrics") if "metrics" in cfg else ("overlap",)
-    faults += _metric_faults(metrics)
     faults += [fault for key in _COLUMNS for fault in _column_faults(key, cfg.get(key))]
     language, tokenizer = cfg.get("language"), cfg.get("tokenizer")
     if language is not None and not _LANGUAGE.fullmatch(str(language)):
@@ -56,29 +81,7 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
         near = suggest(str(tokenizer), TOKENIZERS, full=True)
         faults.append(f"tokenizer={tokenizer}: is not a tokenizer; {near}")
     faults += _system_faults(_texts(cfg, "predictions"), _texts(cfg, "systems"))
-    faults += _training_faults(cfg)
-    if faults:
-        raise ConfigError(*faults)
-    return ScoreSettings(
-        _paths(cfg, "references"),
-        _paths(cfg, "predictions"),
-        cfg.get("split"),
-        metrics,
-        numbers["bootstrap"],
-        numbers["seed"],
-        _path(cfg, "images"),
-        _columns(cfg.get("prediction_columns")),
-        _columns(cfg.get("reference_columns")),
-        language,
-        None if tokenizer is None else str(tokenizer),
-        _texts(cfg, "systems"),
-        numbers["permutations"],
-        _path(cfg, "training"),
-        cfg.get("training_split"),
-        _path(cfg, "ratings"),
-        _texts(cfg, "rating_columns"),
-        numbers["gallery"],
-    )
+    return faults + _training_faults(cfg)
 
 
 def _texts(cfg: DictConfig, key: str) -> tuple[str, ...]:
