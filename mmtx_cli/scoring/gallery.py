@@ -74,7 +74,7 @@ def _sample(
         Said(
             name if len(systems) > 1 else "",
             captions.predictions[row],
-            float(scores[name].per_sample[metric][row]) if metric else None,
+            _value(scores[name], metric, row),
         )
         for name, captions in systems.items()
     ]
@@ -88,3 +88,9 @@ def _sample(
         metric or "",
         first.segments[row] if first.segments else None,
     )
+
+
+def _value(scores: Scores, metric: str | None, row: int) -> float | None:
+    """Return the value of a sample, None if it is undefined."""
+    value = float(scores.per_sample[metric][row]) if metric else np.nan
+    return value if np.isfinite(value) else None
