@@ -1,8 +1,7 @@
-"""``mmtx score``: caption metrics of a file of predictions, without a model."""
+"""``mmtx score``: metrics of captions of any tool, without a model of mmtx."""
 
 import re
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,68 +9,70 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.atomic import atomic_write, write_json
-from mmtx_cli.io.jsonl import finite, json_line
-from mmtx_cli.metric.scores import Scores
 from mmtx_cli.metric.tokenizer.split import TOKENIZERS
-from mmtx_cli.report.terminal import print_metrics
-from mmtx_cli.runs.run_dir import open_run
-from mmtx_cli.scoring.families import FAMILIES, measure
+from mmtx_cli.scoring.families import FAMILIES
 from mmtx_cli.scoring.files.layout import FIELDS
-from mmtx_cli.scoring.files.load import load
+from mmtx_cli.scoring.run import score
 from mmtx_cli.scoring.settings import ScoreSettings
 from mmtx_cli.suggest import suggest
 
 _COLUMNS = ("prediction_columns", "reference_columns")
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_LEAST = {"bootstrap": 1, "seed": 0, "permutations": 1, "gallery": 0}
+_DEFAULT = {"bootstrap": 1000, "seed": 1, "permutations": 10_000, "gallery": 12}
 
 
 def run(cfg: DictConfig) -> None:
-    """Score ``predictions`` against ``references``; write ``result.json`` and ``scores.jsonl``.
+    """Score ``predictions`` against ``references``, and write a run folder.
 
-    The folder's path is the last line on standard output.
+    It has ``result.json``, ``scores.jsonl`` and ``report.html``; its path is the last line on
+    standard output.
 
     Raises:
         ConfigError: if a key is missing or invalid.
-        DataError: with all errors of the two files; nothing is written.
+        DataError: with all errors of the files; nothing is written.
     """
-    start = time.perf_counter()
-    settings = _settings(cfg)
-    loaded = load(settings)
-    (captions,) = loaded.systems
-    families = {name: measure(name, captions, settings) for name in settings.metrics}
-    scores = Scores.merged(*(family.scores for family in families.values()))
-    run_dir = open_run(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    result = _result(scores, cfg)
-    result["files"], result["notes"] = loaded.files, [*loaded.notes]
-    result["parameters"] = {name: family.parameters for name, family in families.items()}
-    _write_rows(run_dir / "scores.jsonl", captions.ids, scores)
-    result["seconds"] = round(time.perf_counter() - start, 3)
-    write_json(run_dir / "result.json", result)
-    print("\n".join(loaded.lines()))
-    print_metrics(result)
-    for note in loaded.notes:
-        print(f"note: {note}")
-    print(run_dir)
+    score(_settings(cfg), OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
 def _settings(cfg: DictConfig) -> ScoreSettings:
     """Return the settings; raise ConfigError if a file is missing, or a key or value invalid."""
     check_known_keys(cfg, "score")
+    numbers = {key: cfg.get(key, default) for key, default in _DEFAULT.items()}
+    metrics = _texts(cfg, "metrics") if "metrics" in cfg else ("overlap",)
+    if faults := [*_faults(cfg), *_number_faults(numbers), *_metric_faults(metrics)]:
+        raise ConfigError(*faults)
+    tokenizer = cfg.get("tokenizer")
+    return ScoreSettings(
+        _paths(cfg, "references"),
+        _paths(cfg, "predictions"),
+        cfg.get("split"),
+        metrics,
+        numbers["bootstrap"],
+        numbers["seed"],
+        images=_path(cfg, "images"),
+        prediction_columns=_columns(cfg.get("prediction_columns")),
+        reference_columns=_columns(cfg.get("reference_columns")),
+        language=cfg.get("language"),
+        tokenizer=None if tokenizer is None else str(tokenizer),
+        systems=_texts(cfg, "systems"),
+        permutations=numbers["permutations"],
+        training=_path(cfg, "training"),
+        training_split=cfg.get("training_split"),
+        ratings=_path(cfg, "ratings"),
+        rating_columns=_texts(cfg, "rating_columns"),
+        gallery=numbers["gallery"],
+    )
+
+
+def _faults(cfg: DictConfig) -> list[str]:
+    """Return the faults of files, columns, language, tokenizer and names of systems."""
     faults = []
-    if not cfg.get("predictions"):
+    if not cfg.get("predictions") and not cfg.get("ratings"):
         faults.append(
             "predictions: required; set predictions=FILE (captions of any tool: COCO results, JSON "
             "Lines, CSV, TSV or a caption a line)"
         )
-    for key, least in (("bootstrap", 1), ("seed", 0)):
-        value = cfg.get(key)
-        if type(value) is not int or value < least:
-            faults.append(f"{key}={value}: must be an integer of at least {least}, e.g. {key}=1000")
-    metrics = cfg.metrics if OmegaConf.is_list(cfg.metrics) else [cfg.metrics]
-    for name in metrics:
-        if name not in FAMILIES:
-            faults.append(f"metrics: {name} is not a metric; {suggest(str(name), FAMILIES)}")
     faults += [fault for key in _COLUMNS for fault in _column_faults(key, cfg.get(key))]
     language, tokenizer = cfg.get("language"), cfg.get("tokenizer")
     if language is not None and not _LANGUAGE.fullmatch(str(language)):
@@ -79,28 +80,59 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
     if tokenizer is not None and str(tokenizer) not in TOKENIZERS:
         near = suggest(str(tokenizer), TOKENIZERS, full=True)
         faults.append(f"tokenizer={tokenizer}: is not a tokenizer; {near}")
-    if faults:
-        raise ConfigError(*faults)
-    return ScoreSettings(
-        _paths(cfg.get("references")),
-        (Path(cfg.predictions),),
-        cfg.get("split"),
-        tuple(metrics),
-        cfg.bootstrap,
-        cfg.seed,
-        Path(cfg.images) if cfg.get("images") is not None else None,
-        _columns(cfg.get("prediction_columns")),
-        _columns(cfg.get("reference_columns")),
-        language,
-        None if tokenizer is None else str(tokenizer),
-    )
+    faults += _system_faults(_texts(cfg, "predictions"), _texts(cfg, "systems"))
+    return faults + _training_faults(cfg)
 
 
-def _paths(value: Any) -> tuple[Path, ...]:
-    """Return the files of a key that takes one, several or none."""
+def _texts(cfg: DictConfig, key: str) -> tuple[str, ...]:
+    """Return the texts of a key that takes one, several or none."""
+    value: Any = cfg.get(key)
     if value is None or value == "":
         return ()
-    return tuple(Path(str(path)) for path in (value if OmegaConf.is_list(value) else [value]))
+    return tuple(map(str, value if OmegaConf.is_list(value) else [value]))
+
+
+def _paths(cfg: DictConfig, key: str) -> tuple[Path, ...]:
+    return tuple(map(Path, _texts(cfg, key)))
+
+
+def _path(cfg: DictConfig, key: str) -> Path | None:
+    return Path(str(cfg[key])) if cfg.get(key) is not None else None
+
+
+def _number_faults(numbers: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{key}={value}: must be an integer of at least {_LEAST[key]}, e.g. {key}={_DEFAULT[key]}"
+        for key, value in numbers.items()
+        if type(value) is not int or value < _LEAST[key]
+    ]
+
+
+def _metric_faults(metrics: tuple[str, ...]) -> list[str]:
+    if not metrics:
+        return [f"metrics: is empty; choose from {', '.join(FAMILIES)}"]
+    return [
+        f"metrics: {name} is not a metric; {suggest(name, FAMILIES)}"
+        for name in metrics
+        if name not in FAMILIES
+    ]
+
+
+def _system_faults(predictions: tuple[str, ...], systems: tuple[str, ...]) -> list[str]:
+    if not systems or (len(systems) == len(predictions) == len({*systems})):
+        return []
+    return [
+        f"systems: {len(systems)} names for {len(predictions)} files of predictions; give each "
+        "file one name of its own"
+    ]
+
+
+def _training_faults(cfg: DictConfig) -> list[str]:
+    """Return the fault of training captions that are the references, so that none is novel."""
+    training = cfg.get("training")
+    if cfg.get("training_split") or training not in _texts(cfg, "references"):
+        return []
+    return [f"training={training}: these are the references, too; set training_split=train"]
 
 
 def _columns(value: Any) -> dict[str, str | int]:
@@ -127,20 +159,3 @@ def _column_faults(key: str, value: Any) -> list[str]:
         for name, column in value.items()
         if not ((isinstance(column, str) and column) or (type(column) is int and column > 0))
     ]
-
-
-def _result(scores: Scores, cfg: DictConfig) -> dict[str, Any]:
-    intervals = scores.intervals(resamples=cfg.bootstrap, seed=cfg.seed)
-    return {
-        "command": "score",
-        "metrics": {f"caption/{name}": value for name, value in scores.metrics().items()},
-        "intervals": {f"caption/{name}": list(bounds) for name, bounds in intervals.items()},
-        "count": len(scores),
-    }
-
-
-def _write_rows(path: Path, ids: Sequence[str], scores: Scores) -> None:
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for row, name in enumerate(ids):
-            values = {metric: float(x[row]) for metric, x in scores.per_sample.items()}
-            file.write(json_line(finite({"id": name} | values)) + "\n")

@@ -16,6 +16,7 @@ from mmtx_cli.metric import (
     regression,
     rouge,
 )
+from mmtx_cli.metric.properties import measured as properties
 from mmtx_cli.metric.retrieval import recall
 from mmtx_cli.metric.scores import Metric
 
@@ -29,6 +30,7 @@ METRICS: tuple[Metric, ...] = (
     *recall.METRICS,
     *calibration.METRICS,
     *pretraining.METRICS,
+    *properties.METRICS,
 )
 """All metrics of mmtx; of several headline metrics of a head, the first one is chosen."""
 
@@ -45,14 +47,18 @@ def metric_of(name: str) -> Metric | None:
 
 
 def has_direction(name: str) -> bool:
-    """Return whether the direction of a metric is known; it is for all metrics computed by mmtx."""
-    return metric_of(name) is not None
+    """Return whether a metric is known and better when higher, or when lower.
+
+    A few metrics of mmtx are neither, such as the length of captions.
+    """
+    metric = metric_of(name)
+    return metric is not None and metric.higher_is_better is not None
 
 
 def lower_is_better(name: str) -> bool:
     """Return whether lower is better; unknown metrics count as better when higher."""
     metric = metric_of(name)
-    return metric is not None and not metric.higher_is_better
+    return metric is not None and metric.higher_is_better is False
 
 
 def headline(metrics: Iterable[str]) -> str | None:

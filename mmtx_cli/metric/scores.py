@@ -27,14 +27,14 @@ class Metric:
 
     Args:
         name: Its name, or a regular expression for the names of several, such as ``r\d+``.
-        higher_is_better: Whether a higher value is better.
+        higher_is_better: Whether a higher value is better; None if neither is, as for a length.
         headline: Whether it is the metric by which a head is shown and compared. If a head has
             several, the first one in ``metric/direction.py`` is.
         per_sample: Name of its values per sample, if they have another name.
     """
 
     name: str
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
     headline: bool = False
     per_sample: str | None = None
 
@@ -84,19 +84,18 @@ class Scores:
         Raises:
             MmtxError: If there are no samples, no resamples, or ``level`` is not in (0, 1).
         """
+        return percentile_intervals(self.resampled(resamples, seed), level)
+
+    def resampled(self, resamples: int = 1000, seed: int = 0) -> Metrics:
+        """Return the metrics, [resamples] each, of bootstrap resamples of the samples.
+
+        Raises:
+            MmtxError: If there are no samples or no resamples.
+        """
         self._require_samples()
-        if not 0 < level < 1:
-            raise MmtxError(f"level must be between 0 and 1, not {level}")
         if resamples < 1:
             raise MmtxError(f"resamples must be at least 1, not {resamples}")
-        metrics = self._resampled(resamples, np.random.default_rng(seed))
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        # a resample may contain no sample for which a metric is defined
-        finite = {name: values[np.isfinite(values)] for name, values in metrics.items()}
-        bounds = {
-            name: np.quantile(values, tails) for name, values in finite.items() if len(values)
-        }
-        return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+        return self._resampled(resamples, np.random.default_rng(seed))
 
     def subset(self, rows: np.ndarray) -> "Scores":
         """Return the scores of some samples, given by indices or a mask [n]."""
@@ -191,7 +190,7 @@ class Scores:
         step = max(1, _PIECE // len(self))
         for first in range(0, resamples, step):
             chunk = total[first : first + step]
-            weights = _bootstrap_weights(len(chunk), len(self), rng)
+            weights = bootstrap_weights(len(chunk), len(self), rng)
             chunk[:] = _weighted(weights, self.statistics)
             weighted_metrics.append(self.weigh(weights))
         extra = {
@@ -201,7 +200,22 @@ class Scores:
         return self.reduce(total) | extra
 
 
-def _bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) -> np.ndarray:
+def percentile_intervals(resampled: Metrics, level: float = 0.95) -> dict[str, tuple[float, float]]:
+    """Return the interval of each metric from its values in resamples, [resamples] each.
+
+    A metric that is not finite in any resample is left out. Raises MmtxError if ``level`` is not in
+    (0, 1).
+    """
+    if not 0 < level < 1:
+        raise MmtxError(f"level must be between 0 and 1, not {level}")
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    # a resample may contain no sample for which a metric is defined
+    finite = {name: values[np.isfinite(values)] for name, values in resampled.items()}
+    bounds = {name: np.quantile(values, tails) for name, values in finite.items() if len(values)}
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+
+
+def bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) -> np.ndarray:
     """Return how often each row is drawn, [resamples, rows]: multinomial, ``num_rows`` draws."""
     drawn = rng.integers(num_rows, size=(resamples, num_rows))
     drawn += np.arange(resamples)[:, None] * num_rows

@@ -14,6 +14,7 @@ from mmtx_cli.scoring.settings import ScoreSettings
 
 FAMILIES = {
     "overlap": "mmtx_cli.scoring.overlap",
+    "properties": "mmtx_cli.scoring.properties",
 }
 """Name in ``metrics=[…]`` to the module that computes it."""
 
@@ -27,11 +28,15 @@ class Measured:
         parameters: How they were computed (tokenizer, model, stages), JSON-compatible; written to
             ``result.json``.
         notes: Sentences for the user about what differs from the published metric or was left out.
+        whole: Metrics of the whole set of captions that have no interval.
+        people: The same metrics of the first reference of each sample, where they are defined.
     """
 
     scores: Scores
     parameters: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    whole: dict[str, float] = field(default_factory=dict)
+    people: dict[str, float] = field(default_factory=dict)
 
 
 def measure(name: str, captions: Captions, settings: ScoreSettings) -> Measured:

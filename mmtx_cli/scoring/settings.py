@@ -10,8 +10,8 @@ class ScoreSettings:
     """The keys of ``conf/score.yaml`` that decide what is computed, and how.
 
     Args:
-        references: Files of references; none if the predictions contain them.
-        predictions: One file of predictions per system.
+        references: Files of references; none if the predictions or the ratings contain them.
+        predictions: One file of predictions per system; none if the ratings contain the captions.
         split: Split of a manifest of references; None for all rows.
         metrics: Names of the families of metrics, as in ``scoring/families.py``.
         bootstrap: Number of bootstrap resamples of the intervals.
@@ -21,6 +21,13 @@ class ScoreSettings:
         reference_columns: Column by field of references.
         language: Language (ISO 639) of the captions; None to find it from the references.
         tokenizer: Name of the tokenizer; None for that of the language.
+        systems: Names of the systems; without any, they are those of the files.
+        permutations: Number of permutations of the tests between two systems.
+        training: File of training captions, for the share of novel captions.
+        training_split: Split of a manifest of training captions; None for all rows.
+        ratings: File of human ratings.
+        rating_columns: Columns of the ratings; without any, they are recognized by their names.
+        gallery: Number of samples in each part of the page.
     """
 
     references: tuple[Path, ...]
@@ -34,3 +41,10 @@ class ScoreSettings:
     reference_columns: Mapping[str, str | int] = field(default_factory=dict)
     language: str | None = None
     tokenizer: str | None = None
+    systems: tuple[str, ...] = ()
+    permutations: int = 10_000
+    training: Path | None = None
+    training_split: str | None = None
+    ratings: Path | None = None
+    rating_columns: tuple[str, ...] = ()
+    gallery: int = 12

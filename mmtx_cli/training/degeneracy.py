@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+
+from mmtx_cli.metric.properties.repetition import repetition
 
 LEAST = 8
 """Captions below which nothing is concluded."""
@@ -71,9 +72,3 @@ def degeneracy(
 def most_common(texts: Sequence[tuple[int, ...]]) -> int:
     """Return how often the most frequent text occurs."""
     return Counter(texts).most_common(1)[0][1]
-
-
-def repetition(text: Sequence[int]) -> float:
-    """Return the share of the pairs of adjacent words that occur before; 0 for a short text."""
-    pairs = list(pairwise(text))
-    return 1 - len({*pairs}) / len(pairs) if pairs else 0.0

@@ -105,7 +105,7 @@ class Checker:
             patch("mmtx_cli.command.compare.open_run", opened),
             patch("mmtx_cli.command.compare.find_runs", begin),
             patch("mmtx_cli.comparison.scheduler.run_all", begin),
-            patch("mmtx_cli.command.score.load", begin),
+            patch("mmtx_cli.command.score.score", begin),
             patch("mmtx_cli.command.export.read_config", begin),
             patch("mmtx_cli.command.data_check.check_manifest", begin),
             patch("mmtx_cli.command.data_import.import_", begin),

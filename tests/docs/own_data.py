@@ -48,6 +48,8 @@ def make(folder: Path) -> None:
     captions = [{"image_id": i, "caption": text} for i, text in texts]
     (folder / "captions.json").write_text(json.dumps({"annotations": captions}))
     (folder / "results.json").write_text(json.dumps(captions))
+    ratings = [f"{row['image_id']},{1 + i % 4},{1 + i % 3}\n" for i, row in enumerate(captions)]
+    (folder / "ratings.csv").write_text("id,rating_1,rating_2\n" + "".join(ratings))
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

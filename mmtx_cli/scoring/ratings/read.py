@@ -1,0 +1,149 @@
+"""Human ratings and the captions that they belong to, from any form of file."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mmtx_cli.errors import ConfigError, DataError, listed, truncate
+from mmtx_cli.scoring.captions import Captions
+from mmtx_cli.scoring.files.load import Loaded
+from mmtx_cli.scoring.ratings.flickr8k import SYSTEM, is_flickr8k, read_flickr8k
+from mmtx_cli.scoring.ratings.rated import Rated, judgements_of, rated
+from mmtx_cli.scoring.ratings.table import RatedRow, RatingTable, read_table
+from mmtx_cli.scoring.settings import ScoreSettings
+from mmtx_cli.scoring.systems import read_captions, read_systems
+
+
+def read_rated(settings: ScoreSettings) -> Rated:
+    """Return the rated captions and their ratings.
+
+    The captions are those of ``predictions``, of the table itself, or of Flickr8k's token file.
+
+    Raises:
+        ConfigError: if keys are missing that the form of the file requires, or superfluous.
+        DataError: with all errors of the files.
+    """
+    path = settings.ratings
+    assert path is not None
+    if is_flickr8k(path):
+        _check_keys(settings, references=True, predictions=False, why="judgements of Flickr8k")
+        return read_flickr8k(path, settings.references[0])
+    table = read_table(path, settings.rating_columns)
+    if not table.has_caption:
+        _check_keys(settings, references=True, predictions=True, why="ratings by id")
+        return _of_predictions(path, table, *read_systems(settings))
+    if table.has_references:
+        _check_keys(
+            settings,
+            references=False,
+            predictions=False,
+            why="ratings with captions and references",
+        )
+        return _of_captions(path, table.rows)
+    if not table.has_id:
+        raise DataError(
+            f"{path}: has captions, but no column references, and no column id that names their "
+            "references"
+        )
+    _check_keys(settings, references=True, predictions=False, why="ratings with captions")
+    return _of_captions(path, _with_references(settings, table.rows))
+
+
+def _check_keys(settings: ScoreSettings, *, references: bool, predictions: bool, why: str) -> None:
+    """Raise ConfigError if the references or predictions are missing, or not expected."""
+    keys = {
+        "references": (references, bool(settings.references)),
+        "predictions": (predictions, bool(settings.predictions)),
+    }
+    faults = []
+    for key, (needed, given) in keys.items():
+        if needed and not given:
+            faults.append(f"{key}: required for {why} (ratings={settings.ratings}); set {key}=FILE")
+        if given and not needed:
+            faults.append(f"{key}: not used for {why} (ratings={settings.ratings}); remove it")
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _of_predictions(
+    path: Path, table: RatingTable, systems: Mapping[str, Captions], loaded: Loaded
+) -> Rated:
+    """Return the ratings of predictions by id, and by system if there are several.
+
+    Args:
+        path: The file of ratings.
+        table: Its rows.
+        systems: The captions by system.
+        loaded: What the files of references and predictions contain.
+    """
+    if len(systems) > 1 and not table.has_system:
+        raise DataError(
+            f"{path}: no column system, which names the system of each rated caption: "
+            f"{', '.join(systems)}"
+        )
+    places = {
+        name: {ident: row for row, ident in enumerate(captions.ids)}
+        for name, captions in systems.items()
+    }
+    ratings: dict[str, list[list[float]]] = {
+        name: [[] for _ in captions.ids] for name, captions in systems.items()
+    }
+    faults, unknown = [], []
+    only = next(iter(systems)) if len(systems) == 1 else ""
+    for row in table.rows:
+        system = row.system if len(systems) > 1 else only
+        if system not in places:
+            faults.append(
+                f"{row.place}: system {row.system!r} is not one of {', '.join(systems)}; name the "
+                "files with systems=[…]"
+            )
+        elif row.id not in places[system]:
+            unknown.append(row)
+        else:
+            ratings[system][places[system][row.id]] += row.ratings
+    if unknown:
+        faults.append(
+            f"{unknown[0].place}: {len(unknown)} of {len(table.rows)} ratings have no caption in "
+            f"the predictions: {listed([row.id for row in unknown])}; check that both files use "
+            "the same ids"
+        )
+    if faults:
+        raise DataError(*truncate(faults))
+    return rated(path, systems, ratings, loaded)
+
+
+def _with_references(settings: ScoreSettings, rows: list[RatedRow]) -> list[RatedRow]:
+    """Return the rows with the references of their ids."""
+    captions = read_captions(settings.references, settings.split, settings.reference_columns)
+    if faults := [
+        f"{row.place}: id {row.id} has no references in {listed(settings.references)}"
+        for row in rows
+        if row.id not in captions
+    ]:
+        raise DataError(*truncate(faults))
+    return [replace(row, references=tuple(captions[row.id])) for row in rows]
+
+
+def _of_captions(path: Path, rows: list[RatedRow]) -> Rated:
+    """Return the captions of the rows; rows with the same caption of a sample are one caption."""
+    groups: dict[tuple[str, str, str | None, tuple[str, ...]], list[RatedRow]] = {}
+    for row in rows:
+        groups.setdefault((row.system, row.id, row.caption, row.references), []).append(row)
+    first = [own[0] for own in groups.values()]
+    ids = [row.id or row.place.rpartition(":")[2] for row in first]
+    number = Counter(ids)
+    # several captions of a sample have ids of their own
+    seen: Counter[str] = Counter()
+    for at, name in enumerate(ids):
+        if number[name] > 1:
+            seen[name] += 1
+            ids[at] = f"{name} #{seen[name]}"
+    captions = Captions(
+        ids,
+        [row.caption or "" for row in first],
+        [list(row.references) for row in first],
+        [{} for _ in first],
+    )
+    ratings = [[value for row in own for value in row.ratings] for own in groups.values()]
+    return Rated({SYSTEM: captions}, judgements_of(path, ratings))
