@@ -16,6 +16,7 @@ from mmtx_cli.metric import (
     regression,
     rouge,
 )
+from mmtx_cli.metric.embedding import clipscore, cosine, token_matching
 from mmtx_cli.metric.retrieval import recall
 from mmtx_cli.metric.scores import Metric
 
@@ -29,6 +30,9 @@ METRICS: tuple[Metric, ...] = (
     *recall.METRICS,
     *calibration.METRICS,
     *pretraining.METRICS,
+    *clipscore.METRICS,
+    *token_matching.METRICS,
+    *cosine.METRICS,
 )
 """All metrics of mmtx; of several headline metrics of a head, the first one is chosen."""
 

@@ -14,6 +14,9 @@ from mmtx_cli.scoring.settings import ScoreSettings
 
 FAMILIES = {
     "overlap": "mmtx_cli.scoring.overlap",
+    "similarity": "mmtx_cli.scoring.neural.similarity",
+    "bertscore": "mmtx_cli.scoring.neural.bertscore",
+    "clipscore": "mmtx_cli.scoring.neural.clipscore",
 }
 """Name in ``metrics=[…]`` to the module that computes it."""
 

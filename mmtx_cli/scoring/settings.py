@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmtx_cli.scoring.neural.settings import NeuralSettings
+
 
 @dataclass(frozen=True)
 class ScoreSettings:
@@ -21,6 +23,7 @@ class ScoreSettings:
         reference_columns: Column by field of references.
         language: Language (ISO 639) of the captions; None to find it from the references.
         tokenizer: Name of the tokenizer; None for that of the language.
+        neural: Settings of the families with a model.
     """
 
     references: tuple[Path, ...]
@@ -34,3 +37,4 @@ class ScoreSettings:
     reference_columns: Mapping[str, str | int] = field(default_factory=dict)
     language: str | None = None
     tokenizer: str | None = None
+    neural: NeuralSettings = field(default_factory=NeuralSettings)
