@@ -19,6 +19,7 @@ from mmtx_cli.runs.run_dir import open_run
 from mmtx_cli.scoring.families import FAMILIES, measure
 from mmtx_cli.scoring.files.layout import FIELDS
 from mmtx_cli.scoring.files.load import load
+from mmtx_cli.scoring.neural.settings import neural_settings
 from mmtx_cli.scoring.settings import ScoreSettings
 from mmtx_cli.suggest import suggest
 
@@ -79,6 +80,9 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
     if tokenizer is not None and str(tokenizer) not in TOKENIZERS:
         near = suggest(str(tokenizer), TOKENIZERS, full=True)
         faults.append(f"tokenizer={tokenizer}: is not a tokenizer; {near}")
+    plain: Any = OmegaConf.to_container(cfg)
+    neural, more = neural_settings(plain, tuple(map(str, metrics)))
+    faults += more
     if faults:
         raise ConfigError(*faults)
     return ScoreSettings(
@@ -93,6 +97,7 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
         _columns(cfg.get("reference_columns")),
         language,
         None if tokenizer is None else str(tokenizer),
+        neural,
     )
 
 

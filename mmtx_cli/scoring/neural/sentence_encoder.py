@@ -145,7 +145,8 @@ def _modules(weights: str) -> list[tuple[str, str]]:
     path = optional_file(resolved(weights), "modules.json")
     if path is None:
         return []
-    content, found = _json(weights, path), []
+    content = _json(weights, path)
+    found: list[tuple[str, str]] = []
     for module in content if isinstance(content, list) else [None]:
         if not isinstance(module, dict):
             raise ValueError(f"weights={weights}: modules.json is not a list of modules")

@@ -1,6 +1,10 @@
 """The keys of ``mmtx score`` for the families of metrics that need a model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from mmtx_cli.config.validate import settings_faults, subsections
 
 LONG_CAPTIONS = ("split", "cut", "error")
 MODALITIES = ("image", "video", "audio")
@@ -113,3 +117,32 @@ class NeuralSettings:
         if own.num_frames is not None and own.num_frames < 1:
             found.append(f"clipscore.num_frames={own.num_frames}: must be at least 1")
         return found
+
+
+def neural_settings(
+    values: Mapping[str, Any], metrics: tuple[str, ...]
+) -> tuple[NeuralSettings, list[str]]:
+    """Return the settings in the plain configuration of ``mmtx score``, and the errors in them.
+
+    Args:
+        values: The configuration.
+        metrics: The chosen families; the keys of others may be empty.
+    """
+    sections = subsections(NeuralSettings)
+    faults = [
+        fault
+        for name, section in sections.items()
+        for fault in settings_faults(name, values.get(name) or {}, section)
+    ]
+    plain: dict[str, Any] = {}
+    for name, kind in (("device", str), ("batch_size", int)):
+        if (value := values.get(name)) is not None:
+            plain[name] = value
+            if type(value) is not kind:
+                faults.append(f"{name}: {value!r} is not of type {kind.__name__}")
+    if faults:
+        return NeuralSettings(), faults
+    for name, section in sections.items():
+        plain[name] = section(**(values.get(name) or {}))
+    settings = NeuralSettings(**plain)
+    return settings, settings.faults(metrics)

@@ -94,8 +94,8 @@ class TextEncoder:
         )
         self.hash = weights_hash(model.body)[:16]
         self.model, self.device = model.to(device).eval(), device
-        limits = [limit, self.tokenizer.model_max_length, _positions(model)]
-        self.limit = min((n for n in limits if n is not None and n < _NO_LIMIT), default=None)
+        limits = [limit, token_limit(self.tokenizer, model.hub.config, model.body)]
+        self.limit = min((n for n in limits if n is not None), default=None)
         self.cut = Cut(self.limit)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -134,11 +134,18 @@ class TextEncoder:
         }
 
 
-def _positions(model: HuggingFaceTextEncoder) -> int | None:
-    """Return how many tokens the position embeddings reach; None if there are none."""
-    most = getattr(model.hub.config, "max_position_embeddings", None)
-    if most is None or most < 1:
-        return None
-    table = getattr(getattr(model.body, "embeddings", None), "position_embeddings", None)
-    first = getattr(table, "padding_idx", None)  # RoBERTa counts from there
-    return int(most) - (0 if first is None else first + 1)
+def token_limit(tokenizer: Any, config: Any, body: Any) -> int | None:
+    """Return how many tokens a model reads, special ones included; None if there is no limit.
+
+    Args:
+        tokenizer: Its tokenizer, which may state a limit.
+        config: Configuration of the text encoder.
+        body: The text encoder, whose position embeddings may begin at a later row.
+    """
+    limits = [tokenizer.model_max_length]
+    most = getattr(config, "max_position_embeddings", None)
+    if most is not None and most > 0:
+        table = getattr(getattr(body, "embeddings", None), "position_embeddings", None)
+        first = getattr(table, "padding_idx", None)  # RoBERTa counts from there
+        limits.append(int(most) - (0 if first is None else first + 1))
+    return min((n for n in limits if n < _NO_LIMIT), default=None)
