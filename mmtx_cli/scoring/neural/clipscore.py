@@ -14,14 +14,11 @@ from mmtx_cli.metric.embedding.cosine import cosines
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.families import Measured
 from mmtx_cli.scoring.neural.batches import Vectors, encode, unit
-from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, stream_of
+from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, File, file_of
 from mmtx_cli.scoring.neural.long_captions import pieces
 from mmtx_cli.scoring.neural.settings import NeuralSettings
 from mmtx_cli.scoring.neural.similarity import empty_note, normalized, pairs_of
 from mmtx_cli.scoring.settings import ScoreSettings
-
-File = tuple[str, str]
-"""The stream as which a file is read, and its path."""
 
 
 def measure(captions: Captions, settings: ScoreSettings) -> Measured:
@@ -49,7 +46,7 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     scores = clip_scores(seen, pairs.best(pairs.cosines(vectors.unit)), empty, own.weight)
     parameters = {
         **model.description(),
-        "media": dict(Counter(stream for stream, _ in files)),
+        "media": dict(Counter(file.modality for file in files)),
         "prefix": prefix,
         "weight": own.weight,
         "long_captions": own.long_captions,
@@ -142,13 +139,13 @@ def _files(captions: Captions, model: DualEncoder, modality: str | None) -> list
         )
     files, faults = [], []
     for name, media in zip(captions.ids, captions.media, strict=True):
-        found = stream_of(media, model.streams, modality)
+        found = file_of(media, model.streams, modality)
         if found is None:
             wanted = " or ".join(model.streams) if modality is None else modality
             has = f"only {', '.join(media)}" if media else "no file"
             faults.append(f"id {name}: has {has}; clipscore compares {wanted} with captions")
         else:
-            files.append((found[1], str(media[found[0]])))
+            files.append(found)
     if faults:
         raise DataError(*truncate(faults))
     return files
@@ -166,9 +163,9 @@ def _media_vectors(
 
     def vectors(batch: list[File]) -> Float[np.ndarray, "b d"]:
         found: dict[int, Any] = {}
-        for stream in dict.fromkeys(stream for stream, _ in batch):
-            rows = [i for i, file in enumerate(batch) if file[0] == stream]
-            values, reasons = model.media(stream, [batch[i][1] for i in rows])
+        for stream in dict.fromkeys(file.stream for file in batch):
+            rows = [i for i, file in enumerate(batch) if file.stream == stream]
+            values, reasons = model.media([batch[i] for i in rows])
             unread.update({batch[rows[i]]: reason for i, reason in reasons.items()})
             found |= dict(zip(rows, values, strict=True))
         return np.stack([found[i] for i in range(len(batch))])
@@ -176,7 +173,7 @@ def _media_vectors(
     encoded = encode(files, lambda each: [0] * len(each), vectors, batch_size, "clipscore: media")
     if unread:
         faults = [
-            f"id {name}: {file[1]}: {unread[file]}"
+            f"id {name}: {file.path}: {unread[file]}"
             for name, file in zip(captions.ids, files, strict=True)
             if file in unread
         ]

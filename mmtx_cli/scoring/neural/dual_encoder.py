@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,14 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
 }
 """By modality of a file, the streams as which a model may read it, the first that it has. A model
 without a video encoder reads frames, one that only hears reads the soundtrack."""
+
+
+class File(NamedTuple):
+    """A file of a sample: its modality there, and the stream as which a model reads it."""
+
+    modality: str
+    stream: str
+    path: str
 
 
 class DualEncoder(ABC):
@@ -40,18 +48,16 @@ class DualEncoder(ABC):
         """Return the vectors of texts, which are cut to the limit."""
 
     @abstractmethod
-    def media(self, stream: str, paths: Sequence[str]) -> tuple[Float[np.ndarray, "b d"], Unread]:
-        """Return the vectors of files; 0 for those that cannot be read, with the reasons."""
+    def media(self, files: Sequence[File]) -> tuple[Float[np.ndarray, "b d"], Unread]:
+        """Return the vectors of files of one stream; 0 for unreadable ones, with the reasons."""
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
         """Return what identifies the model and how it reads media, for ``result.json``."""
 
 
-def stream_of(
-    media: Mapping[str, Any], streams: Sequence[str], modality: str | None
-) -> tuple[str, str] | None:
-    """Return the modality of a sample's file and the stream as which it is read; None if none fits.
+def file_of(media: Mapping[str, Any], streams: Sequence[str], modality: str | None) -> File | None:
+    """Return the file of a sample that is compared with captions; None if none fits.
 
     Args:
         media: The files of a sample by modality.
@@ -59,8 +65,7 @@ def stream_of(
         modality: The modality to use; None: the first of image, video and audio that fits.
     """
     for name in MODALITIES if modality is None else (modality,):
-        if name in media:
-            for stream in STREAMS[name]:
-                if stream in streams:
-                    return name, stream
+        for stream in STREAMS[name] if name in media else ():
+            if stream in streams:
+                return File(name, stream, str(media[name]))
     return None

@@ -19,7 +19,7 @@ from mmtx_cli.media.video.frame_sampling import Sampling
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.scoring.neural.batches import unit
-from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, Unread
+from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, File, Unread
 from mmtx_cli.scoring.neural.text_encoder import resolved, token_limit
 
 FRAMES = 8
@@ -95,19 +95,19 @@ class HubDualEncoder(DualEncoder):
             inputs = {"input_ids": inputs["input_ids"]}
         return self._features("text", **inputs)
 
-    def media(self, stream: str, paths: Sequence[str]) -> tuple[Float[np.ndarray, "b d"], Unread]:
-        """Return the vectors of files; 0 for those that cannot be read, with the reasons."""
+    def media(self, files: Sequence[File]) -> tuple[Float[np.ndarray, "b d"], Unread]:
+        """Return the vectors of files of one stream; 0 for unreadable ones, with the reasons."""
         parts: list[list[np.ndarray]] = []
         unread: Unread = {}
-        for i, path in enumerate(paths):
+        for i, file in enumerate(files):
             try:
-                parts.append(self._parts(stream, path))
+                parts.append(self._parts(file))
             except UnreadableError as error:
                 unread[i] = error.reason
                 parts.append([])
         flat = [part for own in parts for part in own]
         vectors = [
-            self._part_vectors(stream, flat[i : i + self.batch_size])
+            self._part_vectors(files[0].stream, flat[i : i + self.batch_size])
             for i in range(0, len(flat), self.batch_size)
         ]
         every = unit(np.concatenate([np.zeros((0, self.width)), *vectors]))
@@ -118,20 +118,21 @@ class HubDualEncoder(DualEncoder):
             first += len(own)
         return found, unread
 
-    def _parts(self, stream: str, path: str) -> list[np.ndarray]:
+    def _parts(self, file: File) -> list[np.ndarray]:
         """Return the pictures [h, w, 3] or the sounds [n] of a file.
 
         Raises:
             UnreadableError: if it cannot be read.
         """
-        if stream == "audio":
+        path = file.path
+        if file.stream == "audio":
             rate = self.processors["audio"].sampling_rate
             wave = self.guard.run(decode_sound, path, rate, None, None, None, None)
             if wave is None or not len(wave):
                 raise UnreadableError(path, "has no sound")
-            most = int(self.processors["audio"].nb_max_samples)
+            most = int(getattr(self.processors["audio"], "nb_max_samples", len(wave)))
             return [part.numpy() for part in wave.split(most)]
-        if stream == "image":
+        if file.modality == "image":
             return [read_picture(self.guard, path, None, self.limits.pixels)]
         side, fit = self._frame_size()
         sampling = Sampling(self.num_frames)
@@ -152,10 +153,10 @@ class HubDualEncoder(DualEncoder):
             inputs = processor(
                 list(parts), sampling_rate=processor.sampling_rate, return_tensors="pt"
             )
-            features = inputs["input_features"].to(self.device)
-            # no part is longer than the model reads; the processor marks one of them at random
-            longer = torch.zeros(len(parts), 1, dtype=torch.bool, device=self.device)
-            return self._features("audio", input_features=features, is_longer=longer)
+            if "is_longer" in inputs:
+                # no part is longer than the model reads; the processor marks one at random
+                inputs["is_longer"] = torch.zeros(len(parts), 1, dtype=torch.bool)
+            return self._features("audio", **inputs.to(self.device))
         inputs = self.processors["image"](
             images=list(parts), return_tensors="pt", input_data_format="channels_last"
         ).to(self.device)

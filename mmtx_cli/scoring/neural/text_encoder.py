@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmtx_cli.decoder.language_model import package_file, weights_hash
 from mmtx_cli.encoder.text.huggingface import HuggingFaceTextEncoder
-from mmtx_cli.errors import ConfigError
+from mmtx_cli.errors import ConfigError, MmtxError
 from mmtx_cli.hub.huggingface import tokenizer_of, transformers
 from mmtx_cli.types import ModalityInput
 
@@ -37,7 +37,7 @@ def errors_of(key: str) -> Iterator[None]:
     """Turn the errors of loading ``weights=…`` into those of the key ``key``.weights."""
     try:
         yield
-    except ConfigError:
+    except MmtxError:
         raise
     except ValueError as error:
         raise ConfigError(f"{key}.{error}") from error

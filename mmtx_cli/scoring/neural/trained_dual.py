@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from mmtx_cli.api.load import load
 from mmtx_cli.errors import MAX_SHOWN, ConfigError, DataError
-from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, Unread
+from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, File, Unread
 
 
 class TrainedDualEncoder(DualEncoder):
@@ -58,8 +58,9 @@ class TrainedDualEncoder(DualEncoder):
         """Return the vectors of texts, which are cut to the limit."""
         return self.model.embed(texts=texts)[f"{self.head}.text"]
 
-    def media(self, stream: str, paths: Sequence[str]) -> tuple[Float[np.ndarray, "b d"], Unread]:
-        """Return the vectors of files; 0 for those that cannot be read, with the reasons."""
+    def media(self, files: Sequence[File]) -> tuple[Float[np.ndarray, "b d"], Unread]:
+        """Return the vectors of files of one stream; 0 for unreadable ones, with the reasons."""
+        paths, stream = [file.path for file in files], files[0].stream
         found = self.model.embed(paths, errors="return")[f"{self.head}.{stream}"]
         missing = np.flatnonzero(np.isnan(found).any(axis=1))
         reasons = {int(i): f"contains no {stream} that the model can read" for i in missing}

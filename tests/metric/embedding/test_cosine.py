@@ -15,7 +15,7 @@ def test_the_closest_and_the_mean_of_all_references(monkeypatch, piece):
     monkeypatch.setattr(cosine, "_PIECE", piece)
     unit, counts = vectors(20), [1, 3, 2]
     references = [[4], [5, 6, 4], [19, 2]]
-    pairs = Pairs(np.array([0, 1, 2]), np.array(sum(references, [])), np.array(counts))
+    pairs = Pairs(np.array([0, 1, 2]), np.concatenate(references), np.array(counts))
     scores = similarity_scores(unit, pairs, np.zeros(3, bool))
     exact = unit.astype(np.float64)
     for i, own in enumerate(references):

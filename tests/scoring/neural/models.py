@@ -120,6 +120,48 @@ def clip(folder: Path, positions: int = 40) -> str:
     return saved(folder, t.CLIPModel(config).eval(), images, words)
 
 
+def clap(folder: Path) -> str:
+    """A CLAP that reads two seconds of sound at 16 kHz."""
+    import transformers as t
+
+    torch.manual_seed(3)
+    text = {**SMALL, "max_position_embeddings": 42, "pad_token_id": 1}
+    audio = {"spec_size": 64, "num_mel_bins": 16, "window_size": 2, "hidden_size": 64}
+    audio |= {"patch_size": 4, "patch_stride": [4, 4], "depths": [1, 1], "num_hidden_layers": 2}
+    audio |= {"num_attention_heads": [2, 2], "patch_embeds_hidden_size": 32}
+    sounds = t.ClapFeatureExtractor(
+        feature_size=16,
+        sampling_rate=16000,
+        max_length_s=2,
+        hop_length=160,
+        fft_window_size=512,
+        frequency_max=7000,
+        truncation="rand_trunc",
+    )
+    config = t.ClapConfig(text_config=text, audio_config=audio, projection_dim=3)
+    words = byte_tokenizer(t.PreTrainedTokenizerFast, "<s>", "</s>")
+    return saved(folder, t.ClapModel(config).eval(), sounds, words)
+
+
+def siglip(folder: Path) -> str:
+    """A SigLIP that reads 16 tokens and pictures of SIDE pixels."""
+    import transformers as t
+
+    torch.manual_seed(4)
+    vision = {**SMALL, "image_size": SIDE, "patch_size": 16}
+    text = {**SMALL, "max_position_embeddings": 16, "projection_size": 32}
+    config = t.SiglipConfig(text_config=text, vision_config=vision)
+    images = t.SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
+    words = byte_tokenizer(
+        t.PreTrainedTokenizerFast,
+        "<s>",
+        "</s>",
+        model_max_length=16,
+        model_input_names=["input_ids"],
+    )
+    return saved(folder, t.SiglipModel(config).eval(), images, words)
+
+
 def picture(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> Path:
     """Save a picture of noise in large cells."""
     cells = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), dtype=np.uint8)
