@@ -217,6 +217,7 @@ def test_all_files_that_cannot_be_read_are_named_with_their_ids(weights, picture
         caught.value.faults,
         ("id b: ", f"{tmp_path}/broken.png: "),
         ("id c: ", f"{tmp_path}/none.png: "),
+        ("id d: ", f"{pictures[1]}: "),
     )
 
 
