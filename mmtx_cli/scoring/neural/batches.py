@@ -36,8 +36,9 @@ def encode(
     vectors: Callable[[list[Item]], Float[np.ndarray, "b d"]],
     batch_size: int,
     what: str,
+    known: Vectors[Item] | None = None,
 ) -> Vectors[Item]:
-    """Return the vectors of the items, scaled to length 1.
+    """Return the vectors of the items, scaled to length 1, and those that were known before.
 
     The longest come first, so that a lack of memory shows at once.
 
@@ -47,11 +48,15 @@ def encode(
         vectors: Encodes a batch.
         batch_size: Items per batch.
         what: What the progress bar says.
+        known: Vectors of items that need not be encoded again.
 
     Raises:
         ConfigError: if the model gives values that are not finite.
     """
-    different = list(dict.fromkeys(items))
+    row = {} if known is None else known.row
+    different = [item for item in dict.fromkeys(items) if item not in row]
+    if not different and known is not None:
+        return known
     lengths = np.asarray(length(different))
     order = np.argsort(-lengths, kind="stable")
     parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -64,7 +69,9 @@ def encode(
             found = np.empty((len(different), values.shape[1]), np.float32)
         found[part] = unit(values)
     assert found is not None, "no items"
-    return Vectors(found, {item: i for i, item in enumerate(different)})
+    new = {item: len(row) + i for i, item in enumerate(different)}
+    every = found if known is None else np.concatenate([known.unit, found])
+    return Vectors(every, row | new)
 
 
 def unit(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:

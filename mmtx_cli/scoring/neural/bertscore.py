@@ -1,6 +1,7 @@
 """BERTScore (Zhang et al., 2020) with any encoder of the hub and any of its layers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import log
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.families import Measured
 from mmtx_cli.scoring.neural.baseline import Baseline, read_baseline
 from mmtx_cli.scoring.neural.batches import unit
+from mmtx_cli.scoring.neural.settings import NeuralSettings
 from mmtx_cli.scoring.neural.similarity import empty_note, normalized
 from mmtx_cli.scoring.settings import ScoreSettings
 
@@ -53,15 +55,10 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
         ConfigError: if the encoder cannot be loaded or lacks the layer.
         DataError: if the file of baselines cannot be read.
     """
-    from mmtx_cli.api.load import device_of
-    from mmtx_cli.scoring.neural.text_encoder import TextEncoder, errors_of
-
     neural, own = settings.neural, settings.neural.bertscore
     weights = str(own.weights)
-    with errors_of("bertscore"):
-        layer = chosen_layer(weights, own.layer)
-        baseline = read_baseline(own.baseline, layer) if own.baseline else None
-        encoder = TextEncoder(weights, device_of(neural.device), layers=layer)
+    encoder, layer = _loaded(neural)
+    baseline = read_baseline(own.baseline, layer) if own.baseline else None
     predictions, references = normalized(captions)
     tokens = _tokens(encoder, [*predictions, *(text for group in references for text in group)])
     weight = weight_of(encoder, own.idf, [tokens[x] for group in references for x in group])
@@ -84,6 +81,18 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     scores = Scores.means(dict(zip(_NAMES, values.T, strict=True)))
     notes = encoder.cut.note("bertscore") + empty_note("bertscore", empty)
     return Measured(scores, _parameters(encoder, weights, layer, own.idf, baseline), notes)
+
+
+@lru_cache(maxsize=1)
+def _loaded(settings: NeuralSettings) -> tuple["TextEncoder", int]:
+    """Return the encoder, which is kept for the next system, and its layer."""
+    from mmtx_cli.api.load import device_of
+    from mmtx_cli.scoring.neural.text_encoder import TextEncoder, errors_of
+
+    weights = str(settings.bertscore.weights)
+    with errors_of("bertscore"):
+        layer = chosen_layer(weights, settings.bertscore.layer)
+        return TextEncoder(weights, device_of(settings.device), layers=layer), layer
 
 
 def chosen_layer(weights: str, layer: int | None) -> int:

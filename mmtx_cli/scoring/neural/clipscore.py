@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,16 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
         ConfigError: if the model cannot be loaded, or compares no media with texts.
         DataError: if samples have no media that the model reads, or files cannot be read.
     """
-    own = settings.neural.clipscore
-    model = dual_encoder(settings.neural)
+    own, state = settings.neural.clipscore, _state(settings.neural)
+    model = state.model
     files = _files(captions, model, own.modality)
     prefix = model.prefix if own.prefix is None else own.prefix.strip()
-    texts = _Texts(model, prefix)
+    texts = _Texts(state, prefix)
     predictions, references = normalized(captions)
     long = texts.long([*predictions, *(text for group in references for text in group)])
     if long and own.long_captions == "error":
         raise DataError(_too_long(captions, long, model))
-    media = _media_vectors(captions, files, model, settings.neural.batch_size)
+    media = _media_vectors(captions, files, state, settings.neural.batch_size)
     every = {text for own in (predictions, *references) for text in own}
     vectors = texts.vectors(every, own.long_captions == "split", settings.neural.batch_size)
     pairs = pairs_of(predictions, references, vectors)
@@ -55,6 +56,23 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     return Measured(
         scores, parameters, _notes(long, model, own.long_captions) + empty_note("clipscore", empty)
     )
+
+
+@dataclass
+class _State:
+    """A loaded model, and the vectors of what it has read.
+
+    It is kept for the next system, whose media and references are the same.
+    """
+
+    model: DualEncoder
+    media: Vectors[File] | None = None
+    texts: Vectors[str] | None = None
+
+
+@lru_cache(maxsize=1)
+def _state(settings: NeuralSettings) -> _State:
+    return _State(dual_encoder(settings))
 
 
 def dual_encoder(settings: NeuralSettings) -> DualEncoder:
@@ -82,8 +100,12 @@ def dual_encoder(settings: NeuralSettings) -> DualEncoder:
 class _Texts:
     """Captions as a model reads them: with a prefix, and in pieces if they are too long."""
 
-    model: DualEncoder
+    state: _State
     prefix: str
+
+    @property
+    def model(self) -> DualEncoder:
+        return self.state.model
 
     def prepared(self, texts: Sequence[str]) -> list[str]:
         return [f"{self.prefix} {text}" if self.prefix else text for text in texts]
@@ -115,12 +137,13 @@ class _Texts:
             else [text]
             for text in sorted(texts)
         }
-        found = encode(
+        found = self.state.texts = encode(
             [part for own in parts.values() for part in own],
             self.lengths,
             lambda batch: self.model.texts(self.prepared(batch)),
             batch_size,
             "clipscore: captions",
+            self.state.texts,
         )
         whole = np.stack([found.unit[found.rows(own)].mean(axis=0) for own in parts.values()])
         return Vectors(unit(whole), {text: i for i, text in enumerate(parts)})
@@ -138,8 +161,9 @@ def _files(captions: Captions, model: DualEncoder, modality: str | None) -> list
             "image, video or audio as references"
         )
     files, faults = [], []
-    for name, media in zip(captions.ids, captions.media, strict=True):
-        found = file_of(media, model.streams, modality)
+    segments = getattr(captions, "segments", None) or [None] * len(captions)
+    for name, media, segment in zip(captions.ids, captions.media, segments, strict=True):
+        found = file_of(media, model.streams, modality, segment)
         if found is None:
             wanted = " or ".join(model.streams) if modality is None else modality
             has = f"only {', '.join(media)}" if media else "no file"
@@ -152,7 +176,7 @@ def _files(captions: Captions, model: DualEncoder, modality: str | None) -> list
 
 
 def _media_vectors(
-    captions: Captions, files: Sequence[File], model: DualEncoder, batch_size: int
+    captions: Captions, files: Sequence[File], state: _State, batch_size: int
 ) -> Vectors[File]:
     """Return the vector of each file.
 
@@ -165,12 +189,19 @@ def _media_vectors(
         found: dict[int, Any] = {}
         for stream in dict.fromkeys(file.stream for file in batch):
             rows = [i for i, file in enumerate(batch) if file.stream == stream]
-            values, reasons = model.media([batch[i] for i in rows])
+            values, reasons = state.model.media([batch[i] for i in rows])
             unread.update({batch[rows[i]]: reason for i, reason in reasons.items()})
             found |= dict(zip(rows, values, strict=True))
         return np.stack([found[i] for i in range(len(batch))])
 
-    encoded = encode(files, lambda each: [0] * len(each), vectors, batch_size, "clipscore: media")
+    encoded = encode(
+        files,
+        lambda each: [0] * len(each),
+        vectors,
+        batch_size,
+        "clipscore: media",
+        state.media,
+    )
     if unread:
         faults = [
             f"id {name}: {file.path}: {unread[file]}"
@@ -178,6 +209,7 @@ def _media_vectors(
             if file in unread
         ]
         raise DataError(*truncate(faults))
+    state.media = encoded
     return encoded
 
 

@@ -21,11 +21,16 @@ without a video encoder reads frames, one that only hears reads the soundtrack."
 
 
 class File(NamedTuple):
-    """A file of a sample: its modality there, and the stream as which a model reads it."""
+    """A file of a sample: its modality there, and the stream as which a model reads it.
+
+    ``start`` and ``end`` are the seconds of the part of a film or sound; None for all of it.
+    """
 
     modality: str
     stream: str
     path: str
+    start: float | None = None
+    end: float | None = None
 
 
 class DualEncoder(ABC):
@@ -56,16 +61,26 @@ class DualEncoder(ABC):
         """Return what identifies the model and how it reads media, for ``result.json``."""
 
 
-def file_of(media: Mapping[str, Any], streams: Sequence[str], modality: str | None) -> File | None:
+def file_of(
+    media: Mapping[str, Any],
+    streams: Sequence[str],
+    modality: str | None,
+    segment: tuple[float, float] | None = None,
+) -> File | None:
     """Return the file of a sample that is compared with captions; None if none fits.
 
     Args:
         media: The files of a sample by modality.
         streams: What the model compares with text.
         modality: The modality to use; None: the first of image, video and audio that fits.
+        segment: Start and end of the part of the film, or of the sound if there is no film.
     """
     for name in MODALITIES if modality is None else (modality,):
         for stream in STREAMS[name] if name in media else ():
             if stream in streams:
-                return File(name, stream, str(media[name]))
+                whole = name == "image" or (
+                    name == "audio" and media.get("video", media["audio"]) != media["audio"]
+                )
+                times = (None, None) if whole or segment is None else segment
+                return File(name, stream, str(media[name]), *times)
     return None

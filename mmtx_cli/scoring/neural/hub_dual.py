@@ -124,10 +124,10 @@ class HubDualEncoder(DualEncoder):
         Raises:
             UnreadableError: if it cannot be read.
         """
-        path = file.path
+        path, times = file.path, (file.start, file.end)
         if file.stream == "audio":
             rate = self.processors["audio"].sampling_rate
-            wave = self.guard.run(decode_sound, path, rate, None, None, None, None)
+            wave = self.guard.run(decode_sound, path, rate, None, *times, None)
             if wave is None or not len(wave):
                 raise UnreadableError(path, "has no sound")
             most = int(getattr(self.processors["audio"], "nb_max_samples", len(wave)))
@@ -136,7 +136,7 @@ class HubDualEncoder(DualEncoder):
             return [read_picture(self.guard, path, None, self.limits.pixels)]
         side, fit = self._frame_size()
         sampling = Sampling(self.num_frames)
-        frames = self.guard.run(decode_video, path, sampling, side, fit, None, None, None).frames
+        frames = self.guard.run(decode_video, path, sampling, side, fit, *times, None).frames
         return [frame.permute(1, 2, 0).numpy() for frame in frames]
 
     def _frame_size(self) -> tuple[int, str]:

@@ -99,11 +99,15 @@ class TextEncoder:
         self.cut = Cut(self.limit)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the tokens of texts with special ones, cut to the limit; those cut are counted."""
+        """Return the tokens of texts with special ones, cut to the limit.
+
+        How many are cut stands in ``cut`` until the next call.
+        """
         found = self._tokens(texts, None)
+        self.cut = Cut(self.limit)
         if self.limit is not None:
             long = [i for i, tokens in enumerate(found) if len(tokens) > self.limit]
-            self.cut.count += len(long)
+            self.cut.count = len(long)
             if long:
                 for i, tokens in zip(long, self._tokens([texts[i] for i in long], self.limit)):  # noqa: B905
                     found[i] = tokens

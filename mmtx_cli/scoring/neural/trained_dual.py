@@ -7,7 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from mmtx_cli.api.load import load
-from mmtx_cli.errors import MAX_SHOWN, ConfigError, DataError
+from mmtx_cli.data.pieces import Piece
+from mmtx_cli.distributed.process import Process
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.inference.head_predictions import predicted
 from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, File, Unread
 
 
@@ -60,16 +63,24 @@ class TrainedDualEncoder(DualEncoder):
 
     def media(self, files: Sequence[File]) -> tuple[Float[np.ndarray, "b d"], Unread]:
         """Return the vectors of files of one stream; 0 for unreadable ones, with the reasons."""
-        paths, stream = [file.path for file in files], files[0].stream
-        found = self.model.embed(paths, errors="return")[f"{self.head}.{stream}"]
-        missing = np.flatnonzero(np.isnan(found).any(axis=1))
-        reasons = {int(i): f"contains no {stream} that the model can read" for i in missing}
-        for i in missing[:MAX_SHOWN]:
-            try:
-                self.model.embed(paths[i])
-            except DataError as error:
-                reasons[int(i)] = error.faults[0].removeprefix(f"{paths[i]}: ")
-        return np.nan_to_num(found, nan=0.0), reasons
+        pieces = [Piece(file.path, file.start, file.end) for file in files]
+        model, stream = self.model, files[0].stream
+        samples = model.reader.files(pieces, [str(i) for i in range(len(files))], None)
+        process = Process(0, 1, model.device, lambda: None, progress=False)
+        results = predicted(
+            model.network, samples, [self.head], False, model.run, process, recorded=False
+        )
+        assert results is not None, "there is one process"
+        reasons: Unread = {}
+        rows = []
+        faults = results.errors()
+        for i, output in enumerate(results.outputs(self.head)):
+            vector = output[stream].float().cpu().numpy()
+            if faults[i] or not output[f"{stream}_present"]:
+                reasons[i] = faults[i] or f"contains no {stream} that the model can read"
+                vector = np.zeros_like(vector)
+            rows.append(vector)
+        return np.stack(rows), reasons
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the model and how it reads media, for ``result.json``."""
