@@ -2,10 +2,10 @@
 
 Run from the project's root: ``python tests/benchmark/score_neural.py``. Takes some minutes.
 5,000 candidates with 5 references each, all-MiniLM-L6-v2 on the CPU with two threads; the captions
-are those of ``score.py``, whose rare words are several tokens each, or with ``--captions FILE`` real
-ones (JSON lines with ``captions``), repeated with their words in other orders until there are
-enough. Loading the model is not part of the times. Processor seconds of
-all threads are printed, too: unlike the elapsed time, they hardly depend on what else is running.
+are those of ``score.py``, whose rare words are several tokens each, or with ``--captions FILE``
+real ones (JSON lines with ``captions``), repeated with their words in other orders until there are
+enough. The times of mmtx include loading the model. Processor seconds of all threads are printed,
+too: unlike the elapsed time, they depend little on what else is running.
 """
 
 import argparse
@@ -78,9 +78,8 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=5)
     parser.add_argument("--captions", help="JSON lines with captions; the first is the candidate")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--layer", type=int, default=4, help="layer of BERTScore; 0 to leave it out"
-    )
+    parser.add_argument("--layer", type=int, default=4, help="layer of BERTScore")
+    parser.add_argument("--alone", action="store_true", help="only the similarity of mmtx")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     captions = captions_of(args)
