@@ -133,6 +133,47 @@ def test_a_film_is_the_mean_of_its_frames(weights, tmp_path):
     assert measured.parameters["media"] == {"video": 4}
 
 
+def test_a_part_of_a_film_is_that_of_its_times(weights, tmp_path):
+    from mmtx_cli.scoring.neural.dual_encoder import File
+    from mmtx_cli.scoring.neural.hub_dual import HubDualEncoder
+
+    long = numbered.write(tmp_path / "long.mp4", range(100))
+    model = HubDualEncoder(weights, torch.device("cpu"), 4, 3)
+    files = [File("video", "image", long, *times) for times in ((2.0, 3.0), (None, None))]
+    vectors, unread = model.media(files)
+    assert unread == {}
+    from mmtx_cli.media.video.decode import decode_video
+    from mmtx_cli.media.video.frame_sampling import Sampling
+
+    frames = decode_video(long, Sampling(3), 32, start=2.0, end=3.0).frames
+    expected = picture_vectors(weights, [*frames]).mean(axis=0)
+    np.testing.assert_allclose(vectors[0], expected, atol=1e-5)
+    assert abs(vectors[0] - vectors[1]).max() > 1e-4
+
+
+def test_media_and_references_are_read_once_for_several_systems(weights, pictures, monkeypatch):
+    from mmtx_cli.scoring.neural.hub_dual import HubDualEncoder
+
+    media = [{"image": path} for path in pictures]
+    others = [f"{text} on the road" for text in PREDICTIONS]
+    alone = found(clipscore(media, others, weights=weights, batch_size=2))
+    read, encoded = [], []
+    parts, texts = HubDualEncoder._parts, HubDualEncoder.texts
+    monkeypatch.setattr(
+        HubDualEncoder, "_parts", lambda self, file: read.append(file) or parts(self, file)
+    )
+    monkeypatch.setattr(
+        HubDualEncoder, "texts", lambda self, some: encoded.extend(some) or texts(self, some)
+    )
+    clipscore(media, weights=weights, batch_size=4)
+    assert len(read) == 4
+    encoded.clear()
+    second = found(clipscore(media, others, weights=weights, batch_size=4))
+    assert len(read) == 4
+    assert sorted(encoded) == sorted(f"A photo depicts {text}" for text in others)
+    np.testing.assert_allclose(second, alone, atol=1e-5)
+
+
 def test_a_clap_scores_sounds_by_all_their_parts(folder, tmp_path):
     import transformers as t
 
