@@ -88,7 +88,7 @@ def main() -> None:
     neural = NeuralSettings(
         "cpu", 64, SimilaritySettings(MODEL), BertScoreSettings(MODEL, args.layer)
     )
-    own = ScoreSettings(Path("-"), (), None, (), 1, 1, neural)
+    own = ScoreSettings((), (), None, (), 1, 1, neural=neural)
 
     def similarity() -> np.ndarray:
         return measure("similarity", captions, own).scores.per_sample["similarity"]

@@ -161,7 +161,7 @@ def _files(captions: Captions, model: DualEncoder, modality: str | None) -> list
             "image, video or audio as references"
         )
     files, faults = [], []
-    segments = getattr(captions, "segments", None) or [None] * len(captions)
+    segments = captions.segments or [None] * len(captions)
     for name, media, segment in zip(captions.ids, captions.media, segments, strict=True):
         found = file_of(media, model.streams, modality, segment)
         if found is None:

@@ -47,7 +47,7 @@ def settings(
         BertScoreSettings(**bertscore or {}),
         ClipScoreSettings(**clipscore or {}),
     )
-    return ScoreSettings(Path("refs"), (Path("predictions"),), None, (), 10, 1, neural)
+    return ScoreSettings((), (), None, (), 10, 1, neural=neural)
 
 
 def captions(
