@@ -158,7 +158,7 @@ def _files(captions: Captions, model: DualEncoder, modality: str | None) -> list
     if not any(captions.media):
         raise DataError(
             "clipscore: the references name no pictures, films or sounds; use a manifest with "
-            "image, video or audio as references"
+            "image, video or audio as references, or for COCO set images=FOLDER"
         )
     files, faults = [], []
     segments = captions.segments or [None] * len(captions)
