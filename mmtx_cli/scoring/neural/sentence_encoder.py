@@ -119,7 +119,7 @@ POOLING: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": masked_mean,
     "mean_sqrt_len_tokens": lambda x, mask: masked_mean(x, mask) * mask.sum(1, keepdim=True).sqrt(),
     "weightedmean": _weighted_mean,
-    "lasttoken": lambda x, mask: x[torch.arange(len(x)), mask.sum(dim=1) - 1],
+    "lasttoken": lambda x, mask: x[torch.arange(len(x), device=x.device), mask.sum(dim=1) - 1],
 }
 """From tokens [b, l, d] and their mask [b, l] to vectors [b, d]."""
 

@@ -40,7 +40,8 @@ def errors_of(key: str) -> Iterator[None]:
     except MmtxError:
         raise
     except ValueError as error:
-        raise ConfigError(f"{key}.{error}") from error
+        place = f"{key}." if str(error).startswith("weights=") else f"{key}.weights: "
+        raise ConfigError(f"{place}{error}") from error
 
 
 @dataclass

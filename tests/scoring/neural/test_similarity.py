@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -202,3 +203,9 @@ def test_an_empty_prediction_scores_0_and_is_counted(weights):
 def test_a_model_that_is_not_there(weights, parts):
     with raises(ConfigError, f"similarity.weights={weights}: ", *parts):
         similarity(weights)
+
+
+def test_without_transformers_the_message_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with raises(ConfigError, "similarity.weights: ", "transformers", "mmtx[hf]"):
+        similarity("any/model")
