@@ -97,7 +97,7 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
         _columns(cfg.get("reference_columns")),
         language,
         None if tokenizer is None else str(tokenizer),
-        neural,
+        neural=neural,
     )
 
 

@@ -22,7 +22,7 @@ from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.scoring.neural.text_encoder import TextEncoder, resolved
 
 FORMER_MODES = {
-    "pooling_mode_cls_token": "cls",
+    "pooling_mode_cls_token": "cls",  # nosec B105
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
