@@ -12,6 +12,7 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.metric.tokenizer.split import TOKENIZERS
 from mmtx_cli.scoring.families import FAMILIES
 from mmtx_cli.scoring.files.layout import FIELDS
+from mmtx_cli.scoring.neural.settings import neural_settings
 from mmtx_cli.scoring.run import score
 from mmtx_cli.scoring.settings import ScoreSettings
 from mmtx_cli.suggest import suggest
@@ -40,7 +41,9 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
     check_known_keys(cfg, "score")
     numbers = {key: cfg.get(key, default) for key, default in _DEFAULT.items()}
     metrics = _texts(cfg, "metrics") if "metrics" in cfg else ("overlap",)
-    if faults := [*_faults(cfg), *_number_faults(numbers), *_metric_faults(metrics)]:
+    plain: Any = OmegaConf.to_container(cfg)
+    neural, more = neural_settings(plain, metrics)
+    if faults := [*_faults(cfg), *_number_faults(numbers), *_metric_faults(metrics), *more]:
         raise ConfigError(*faults)
     tokenizer = cfg.get("tokenizer")
     return ScoreSettings(
@@ -62,6 +65,7 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
         ratings=_path(cfg, "ratings"),
         rating_columns=_texts(cfg, "rating_columns"),
         gallery=numbers["gallery"],
+        neural=neural,
     )
 
 

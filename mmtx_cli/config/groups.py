@@ -191,12 +191,22 @@ def accepted_options(group: str, command: str, dirs: Sequence[Path] = ()) -> lis
 
 def known_keys(command: str, chosen: Chosen, dirs: Sequence[Path]) -> list[str]:
     """Return the root keys of a command, with those of the options of its root groups."""
-    mine = [group for group in default_groups(command) if group in ROOT_GROUPS]
-    options = [
-        choice for group in mine for choice in load_choices([group], chosen.get(group, []), dirs)
-    ]
+    options = root_options(command, chosen, dirs)
     keys = {str(key) for choice in options for key in choice.content if key != "defaults"}
     return sorted({*root_keys(command), *keys})
+
+
+def known_paths(command: str, chosen: Chosen, dirs: Sequence[Path]) -> list[str]:
+    """Return the paths of the keys of a command and of the options of its root groups."""
+    contents = [shipped(file) for file in files(command)]
+    contents += [choice.content for choice in root_options(command, chosen, dirs)]
+    return sorted({path for content in contents for path, _ in flatten(content)})
+
+
+def root_options(command: str, chosen: Chosen, dirs: Sequence[Path]) -> list[Choice]:
+    """Return the selected options of the root groups of a command."""
+    mine = [group for group in default_groups(command) if group in ROOT_GROUPS]
+    return [c for group in mine for c in load_choices([group], chosen.get(group, []), dirs)]
 
 
 def selected(command: str, cfg: Mapping[str, Any]) -> Chosen:

@@ -73,6 +73,21 @@ def tokenizer_json(weights: str) -> str:
     return str(tokenizer.backend_tokenizer.to_str())
 
 
+def tokenizer_of(weights: str) -> Any:
+    """Return the tokenizer of a model as the library builds it."""
+    library, source = transformers(), source_of(weights)
+    with wrap_loading_errors(weights, "tokenizer.json"), quiet_logging():
+        return library.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+
+
+def optional_file(weights: str, name: str) -> Path | None:
+    """Return the path of a file of a model, downloaded if necessary; None if it has none."""
+    library, source = transformers(), source_of(weights)
+    with wrap_loading_errors(weights, name), quiet_logging():
+        found = library.utils.cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    return None if found is None else Path(found)
+
+
 def transformers() -> Any:
     """Import the transformers library on first use."""
     try:

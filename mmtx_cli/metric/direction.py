@@ -16,6 +16,7 @@ from mmtx_cli.metric import (
     regression,
     rouge,
 )
+from mmtx_cli.metric.embedding import clipscore, cosine, token_matching
 from mmtx_cli.metric.properties import measured as properties
 from mmtx_cli.metric.retrieval import recall
 from mmtx_cli.metric.scores import Metric
@@ -31,6 +32,9 @@ METRICS: tuple[Metric, ...] = (
     *calibration.METRICS,
     *pretraining.METRICS,
     *properties.METRICS,
+    *clipscore.METRICS,
+    *token_matching.METRICS,
+    *cosine.METRICS,
 )
 """All metrics of mmtx; of several headline metrics of a head, the first one is chosen."""
 

@@ -15,6 +15,9 @@ from mmtx_cli.scoring.settings import ScoreSettings
 FAMILIES = {
     "overlap": "mmtx_cli.scoring.overlap",
     "properties": "mmtx_cli.scoring.properties",
+    "similarity": "mmtx_cli.scoring.neural.similarity",
+    "bertscore": "mmtx_cli.scoring.neural.bertscore",
+    "clipscore": "mmtx_cli.scoring.neural.clipscore",
 }
 """Name in ``metrics=[…]`` to the module that computes it."""
 

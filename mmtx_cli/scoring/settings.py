@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmtx_cli.scoring.neural.settings import NeuralSettings
+
 
 @dataclass(frozen=True)
 class ScoreSettings:
@@ -28,6 +30,7 @@ class ScoreSettings:
         ratings: File of human ratings.
         rating_columns: Columns of the ratings; without any, they are recognized by their names.
         gallery: Number of samples in each part of the page.
+        neural: Settings of the families with a model.
     """
 
     references: tuple[Path, ...]
@@ -48,3 +51,4 @@ class ScoreSettings:
     ratings: Path | None = None
     rating_columns: tuple[str, ...] = ()
     gallery: int = 12
+    neural: NeuralSettings = field(default_factory=NeuralSettings)

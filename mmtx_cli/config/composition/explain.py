@@ -16,7 +16,13 @@ from mmtx_cli.config.conf_tree import (
     root_keys,
     split_args,
 )
-from mmtx_cli.config.groups import accepted_options, known_keys, other_takers, selected_options
+from mmtx_cli.config.groups import (
+    accepted_options,
+    known_keys,
+    known_paths,
+    other_takers,
+    selected_options,
+)
 from mmtx_cli.config.help.components import format_value
 from mmtx_cli.config.help.yaml_comments import example
 from mmtx_cli.config.key_hints import chosen_nodes, key_hint
@@ -133,6 +139,16 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
             key, known, nodes, dict.fromkeys([*known, *usable])
         )
         yield f"{key}: unknown key; {hint}"
+    elif siblings := other_keys_of_block(key, known_paths(command, chosen, dirs)):
+        yield f"{key}: unknown key; {suggest(key, siblings)}"
+
+
+def other_keys_of_block(key: str, paths: Sequence[str]) -> list[str]:
+    """Return the keys of the block that a key names but does not belong to, else nothing."""
+    block, dot, _ = key.partition(".")
+    if not dot or key in paths:
+        return []
+    return [path for path in paths if path.startswith(f"{block}.")]
 
 
 def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -> Iterator[str]:
