@@ -93,6 +93,7 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
         _columns(cfg.get("reference_columns")),
         language,
         None if tokenizer is None else str(tokenizer),
+        Path(cfg.meteor_data) if cfg.get("meteor_data") else None,
     )
 
 

@@ -14,6 +14,7 @@ from mmtx_cli.scoring.settings import ScoreSettings
 
 FAMILIES = {
     "overlap": "mmtx_cli.scoring.overlap",
+    "meteor": "mmtx_cli.scoring.meteor",
 }
 """Name in ``metrics=[…]`` to the module that computes it."""
 

@@ -21,6 +21,7 @@ class ScoreSettings:
         reference_columns: Column by field of references.
         language: Language (ISO 639) of the captions; None to find it from the references.
         tokenizer: Name of the tokenizer; None for that of the language.
+        meteor_data: Folder of METEOR 1.5; None for that of an installed pycocoevalcap.
     """
 
     references: tuple[Path, ...]
@@ -34,3 +35,4 @@ class ScoreSettings:
     reference_columns: Mapping[str, str | int] = field(default_factory=dict)
     language: str | None = None
     tokenizer: str | None = None
+    meteor_data: Path | None = None

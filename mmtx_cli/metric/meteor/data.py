@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmtx_cli.metric.meteor.normalize import lower_words, normalized
-from mmtx_cli.metric.meteor.paraphrases import ParaphraseTable
 from mmtx_cli.metric.meteor.parameters import Language, Parameters
+from mmtx_cli.metric.meteor.paraphrases import ParaphraseTable
 from mmtx_cli.metric.meteor.synonyms import Synonyms
 
 

@@ -11,8 +11,8 @@ from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, check_regular
 from mmtx_cli.io.untrusted.zip_file import check_index, check_packing
 from mmtx_cli.metric.meteor.data import MeteorData
-from mmtx_cli.metric.meteor.paraphrase_file import read_paraphrases
 from mmtx_cli.metric.meteor.parameters import LANGUAGES, OTHER, Language
+from mmtx_cli.metric.meteor.paraphrase_file import read_paraphrases
 from mmtx_cli.metric.meteor.synonyms import Synonyms
 
 JAR = "meteor-1.5.jar"

@@ -8,8 +8,8 @@ import numpy as np
 from mmtx_cli.metric.meteor.ragged import order_of, spread
 from mmtx_cli.metric.meteor.relations import Occurrences, Relation
 
-_COMPARED = 4_000_000
-"""Pairs of units that are compared at once, to bound the memory."""
+_COMPARED = 500_000
+"""Pairs of units that are compared at once: few enough for the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,23 @@ class Matches:
     stage: np.ndarray
 
 
-def batches(occurrences: Occurrences, pairs: np.ndarray) -> Iterator[slice]:
-    """Yield parts of ``pairs`` [p, 2] (candidate, reference) whose matches fit in memory."""
+def batches(
+    occurrences: Occurrences, lengths: np.ndarray, pairs: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield rows of ``pairs`` [p, 2] (candidate, reference) that are compared at once.
+
+    They are sorted by the length of the reference, and those with long candidates are apart: the
+    words in use of a candidate are bits of as many numbers as the longest one needs.
+    """
+    numbers = (lengths[pairs[:, 0]] + 63) // 64
+    for number in np.unique(numbers):
+        rows = np.flatnonzero(numbers == number)
+        rows = rows[np.argsort(lengths[pairs[rows, 1]], kind="stable")]
+        for part in _parts(occurrences, pairs[rows]):
+            yield rows[part]
+
+
+def _parts(occurrences: Occurrences, pairs: np.ndarray) -> Iterator[slice]:
     count = np.diff(occurrences.first)[pairs]
     total = np.cumsum(count[:, 0] * count[:, 1])
     begin = 0

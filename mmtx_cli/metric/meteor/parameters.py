@@ -57,9 +57,7 @@ LANGUAGES = {
         "en",
         True,
     ),
-    "cs": Language(
-        "czech", _tuned((0.95, 0.2, 0.6, 0.8), exact=1.0, paraphrase=0.4), "cz", True
-    ),
+    "cs": Language("czech", _tuned((0.95, 0.2, 0.6, 0.8), exact=1.0, paraphrase=0.4), "cz", True),
     "fr": Language(
         "french", _tuned((0.9, 1.4, 0.6, 0.65), exact=1.0, stem=0.2, paraphrase=0.4), "fr", True
     ),

@@ -7,6 +7,7 @@ import zlib
 from collections import defaultdict
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,8 @@ def _identity(path: Path) -> str:
 def _parsed(path: Path) -> ParaphraseTable:
     """Read the file: three lines a pair, a probability and the two phrases."""
     phrase_numbers: dict[bytes, int] = defaultdict(count().__next__)
-    references, paraphrases = [], []
+    references: list[np.ndarray] = []
+    paraphrases: list[np.ndarray] = []
     rest, read = b"", 0
     with gzip.open(path) as file:
         while block := file.read(_BLOCK):
@@ -93,14 +95,13 @@ def _parsed(path: Path) -> ParaphraseTable:
 
 def _keep(table: ParaphraseTable, path: Path) -> None:
     """Write the compact form; without a place for it, the file is parsed again the next time."""
-    arrays = {f"level{at}": keys for at, keys in enumerate(table.levels)}
-    words = np.frombuffer("\n".join(table.words).encode(), np.uint8)
+    arrays: dict[str, Any] = {f"level{at}": keys for at, keys in enumerate(table.levels)}
+    arrays |= {"first": table.first, "paraphrases": table.paraphrases}
+    arrays["words"] = np.frombuffer("\n".join(table.words).encode(), np.uint8)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file, words=words, first=table.first, paraphrases=table.paraphrases, **arrays
-            )
+            np.savez(file, **arrays)
     except (OSError, MmtxError, RunError):
         return
 

@@ -11,9 +11,7 @@ from mmtx_cli.metric.meteor.parameters import Parameters
 from mmtx_cli.metric.meteor.ragged import starts
 from mmtx_cli.metric.meteor.relations import Texts, relate
 from mmtx_cli.metric.meteor.search import best_alignments
-from mmtx_cli.metric.scores import Metric, Metrics, Scores
-
-METRICS = (Metric("meteor"),)
+from mmtx_cli.metric.scores import Metrics, Scores
 
 STAGES = ("exact", "stem", "synonym", "paraphrase")
 _COLUMNS = 5 + 4 * len(STAGES)
@@ -80,11 +78,8 @@ def _statistics(texts: Texts, pairs: np.ndarray, data: MeteorData) -> np.ndarray
     statistics[:, :2] = lengths
     ends = texts.first[pairs] + lengths
     statistics[:, 2:4] = function_words[ends] - function_words[texts.first[pairs]]
-    # those of similar length together: the words in use are bits of as many numbers as the longest
-    order = np.argsort(lengths.max(axis=1, initial=0), kind="stable")
     occurrences, relation = relate(texts, data.stem, data.synonyms, data.paraphrases)
-    for part in batches(occurrences, pairs[order]):
-        rows = order[part]
+    for rows in batches(occurrences, texts.length, pairs):
         matches = find_matches(occurrences, relation, pairs[rows])
         chosen, chunks = best_alignments(matches, lengths[rows])
         own = pairs[rows[matches.pair]]

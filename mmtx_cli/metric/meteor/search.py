@@ -3,51 +3,67 @@
 All pairs of texts are searched at once: their partial alignments are rows of the same arrays.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from mmtx_cli.errors import DataError
 from mmtx_cli.metric.meteor.matches import Matches
-from mmtx_cli.metric.meteor.ragged import order_of, spread, starts
+from mmtx_cli.metric.meteor.ragged import spread, starts
 
 BEAM = 40
-_GAIN = (2, 1, 1, 1)
+_GAIN = np.array((2, 1, 1, 1))
 """Twice the weight of a matched word by stage; only the search uses these weights."""
+_NONE, _DEFINITE, _OPEN = 0, 1, 2
+"""What starts at a word of the reference: no match, one that all paths take, or some to choose."""
 
 
 @dataclass(frozen=True)
 class _Paths:
-    """n partial alignments, by pair, of one pair in order of preference.
+    """n partial alignments, by pair of texts, those of a pair in order of preference.
 
     Args:
-        pair: [n] number of the pair of texts.
-        gain: [n] weighted number of matched words; the more, the better.
-        chunks: [n] number of chunks that ended.
-        distance: [n] sum of distances, of the matches that were tried and not taken.
+        key: [n] their order, see ``_Keys``.
         after: [n] word of the reference after the last match.
         end: [n] word of the candidate after the last match; -1 after a word without a match.
         used: [n, w] words of the candidate in use, as bits.
-        trail: [n] last match, a row of ``_Trail``; -1 if there is none.
+        trail: [n] last match that was chosen, a row of ``_Trail``; -1 if there is none.
     """
 
-    pair: np.ndarray
-    gain: np.ndarray
-    chunks: np.ndarray
-    distance: np.ndarray
+    key: np.ndarray
     after: np.ndarray
     end: np.ndarray
     used: np.ndarray
     trail: np.ndarray
 
-    def take(self, rows: np.ndarray) -> "_Paths":
-        return _Paths(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def take(self, rows: np.ndarray | slice) -> "_Paths":
+        return _Paths(
+            self.key[rows], self.after[rows], self.end[rows], self.used[rows], self.trail[rows]
+        )
 
-    def ranked(self) -> "_Paths":
-        """Sort the paths of each pair: more words, then fewer chunks, then a smaller distance."""
-        if len(self.pair) > 1 and (self.pair[1:] == self.pair[:-1]).any():
-            best = self.gain.max()
-            return self.take(order_of(self.pair, best - self.gain, self.chunks, self.distance))
-        return self
+
+class _Keys:
+    """Numbers that sort the paths: the pair, then more words, fewer chunks, less distance.
+
+    The distance is the sum of those of the matches that were tried and not taken, as in METEOR.
+    """
+
+    def __init__(self, matches: Matches, gain: np.ndarray, lengths: np.ndarray) -> None:
+        pairs = len(lengths)
+        self.distance = np.abs(matches.start[:, 0] - matches.start[:, 1])
+        farthest = int(np.bincount(matches.pair, self.distance, minlength=pairs).max(initial=0))
+        most = int(np.bincount(matches.pair, gain, minlength=pairs).max(initial=0))
+        # powers of two, so that the pair is found by a shift
+        bits = [size.bit_length() for size in (farthest, int(lengths.max(initial=0)) + 1, most)]
+        self.chunk = 1 << bits[0]
+        self.word = self.chunk << bits[1]
+        self.bits = sum(bits)
+        if self.bits + pairs.bit_length() > 63:
+            raise DataError(
+                f"metrics: meteor cannot compare texts of {int(lengths.max())} words that repeat "
+                "the same ones; shorten them, or leave out this metric"
+            )
+        self.first = (np.arange(pairs) << self.bits) + most * self.word
 
 
 class _Trail:
@@ -80,29 +96,34 @@ def best_alignments(matches: Matches, lengths: np.ndarray) -> tuple[np.ndarray, 
 
     Args:
         matches: All matches of p pairs.
-        lengths: [p, 2] number of words of the candidates and of the references.
+        lengths: [p, 2] number of words of the candidates and of the references, in ascending order
+            of the latter.
 
     Returns:
         Whether each match [m] is part of the alignment, and the number of chunks [p].
     """
     search = _Search(matches, lengths)
-    chunks = np.zeros(len(lengths), dtype=np.int64)
-    trails = np.full(len(lengths), -1)
-    zeros = np.zeros(len(lengths), dtype=np.int64)
+    keys = search.keys
+    chunks, trails = np.zeros((2, len(lengths)), dtype=np.int64)
+    none = np.full(len(lengths), -1)
     used = np.zeros((len(lengths), search.mask.shape[1]), dtype=np.uint64)
-    paths = _Paths(np.arange(len(lengths)), *[zeros] * 4, zeros - 1, used, zeros - 1)
+    paths = _Paths(keys.first, none + 1, none, used, none)
+    complete = 0
     for current in range(int(lengths[:, 1].max(initial=0)) + 1):
-        paths = paths.ranked()
-        new_pair = np.diff(paths.pair, prepend=-1) != 0
-        first = np.flatnonzero(new_pair)
-        rank = np.arange(len(paths.pair)) - first[np.cumsum(new_pair) - 1]
-        paths = paths.take(np.flatnonzero(rank < BEAM))
-        is_complete = lengths[paths.pair, 1] == current
-        complete = paths.take(np.flatnonzero(is_complete))
-        best = replace(complete, chunks=complete.chunks + (complete.end >= 0)).ranked()
-        best = best.take(np.flatnonzero(np.diff(best.pair, prepend=-1)))
-        chunks[best.pair], trails[best.pair] = best.chunks, best.trail
-        paths = search.step(paths.take(np.flatnonzero(~is_complete)), current)
+        before, complete = complete, int(np.searchsorted(lengths[:, 1], current, side="right"))
+        if complete > before:
+            rows = int(np.searchsorted(paths.key, complete << keys.bits))
+            done, paths = paths.take(slice(rows)), paths.take(slice(rows, None))
+            key = done.key + (done.end >= 0) * keys.chunk
+            pair = key >> keys.bits
+            first = np.flatnonzero(np.diff(pair, prepend=-1))
+            least = np.minimum.reduceat(key, first)
+            best = np.flatnonzero(key == least[pair - before])
+            best = best[np.searchsorted(best, first)]
+            chunks[before:complete] = (least & (keys.word - 1)) // keys.chunk
+            trails[before:complete] = done.trail[best]
+        if complete < len(lengths):
+            paths = search.step(paths, current)
     chosen = search.is_definite
     chosen[search.trail.matches(trails)] = True
     return chosen, chunks
@@ -112,79 +133,92 @@ class _Search:
     """The matches of all pairs, arranged for the search."""
 
     def __init__(self, matches: Matches, lengths: np.ndarray) -> None:
+        gain = ((matches.length * _GAIN[matches.stage][:, None]) // 2).sum(axis=1)
+        self.keys = _Keys(matches, gain, lengths)
         self.trail = _Trail()
-        self.matches = matches
-        self.gain = ((matches.length * np.array(_GAIN)[matches.stage][:, None]) // 2).sum(axis=1)
-        self.distance = np.abs(matches.start[:, 0] - matches.start[:, 1])
+        self.gain = gain * self.keys.word
+        self.start, self.end = matches.start[:, 0], matches.start[:, 0] + matches.length[:, 0]
+        self.after = matches.start[:, 1] + matches.length[:, 1]
         self.offset = starts(lengths[:, 1])
         place = self.offset[matches.pair] + matches.start[:, 1]
         self.count = np.bincount(place, minlength=int(self.offset[-1]))
         self.first = starts(self.count)
         self.is_definite = _definite(matches, lengths, self.count[place] == 1)
-        self.definite = np.full(int(self.offset[-1]), -1)
-        definite = np.flatnonzero(self.is_definite)
-        self.definite[place[definite]] = definite
+        self.state = np.where(self.count > 0, _OPEN, _NONE).astype(np.int8)
+        self.state[place[self.is_definite]] = _DEFINITE
         self.mask = _masks(matches, int(lengths[:, 0].max(initial=1)))
 
     def step(self, paths: _Paths, current: int) -> _Paths:
-        """Extend all paths by the word ``current`` of the reference."""
-        place = self.offset[paths.pair] + current
-        free = current >= paths.after
-        definite = np.where(free, self.definite[place], -1)
-        is_open = free & (definite < 0)
-        row = np.flatnonzero(is_open & (self.count[place] > 0))
-        number = self.count[place[row]]
-        match = spread(self.first[place[row]], number)
-        row = np.repeat(row, number)
-        usable = np.flatnonzero(~(paths.used[row] & self.mask[match]).any(axis=1))
-        row, match = row[usable], match[usable]
-        tried = np.cumsum(self.distance[match])
-        before = np.concatenate([[0], tried])[np.searchsorted(row, row)]
-        distance = paths.distance[row] + tried - self.distance[match] - before
-        total = np.bincount(row, self.distance[match], minlength=len(paths.pair))
-        longer = self._matched(replace(paths.take(row), distance=distance), match)
-        longer = replace(longer, trail=self.trail.add(longer.trail, match))
-        taken = np.flatnonzero(definite >= 0)
-        kept = _put(paths, taken, self._matched(paths.take(taken), definite[taken]))
-        kept = replace(
-            kept,
-            chunks=kept.chunks + (is_open & (kept.end >= 0)),
-            end=np.where(is_open, -1, kept.end),
-            distance=paths.distance + total.astype(np.int64),
-        )
+        """Extend all paths by the word ``current`` of the reference, and keep the best ones."""
+        place = self.offset[paths.key >> self.keys.bits] + current
+        state = self.state[place]
+        state[paths.after > current] = -1
+        key, end, after = paths.key.copy(), paths.end.copy(), paths.after
+        skips = state >= 0
+        definite = np.flatnonzero(state == _DEFINITE)
+        if len(definite):
+            skips[definite] = False
+            match = self.first[place[definite]]
+            key[definite] = self._key(key[definite], end[definite], match)
+            end[definite] = self.end[match]
+            after = after.copy()
+            after[definite] = self.after[match]
+        key += (skips & (end >= 0)) * self.keys.chunk
+        end[skips] = -1
+        row, match = self._tried(paths, np.flatnonzero(state == _OPEN), place)
         if not len(row):
-            return kept
-        # each path comes after the longer ones that were made of it
-        order = np.argsort(np.concatenate([row * 2, np.arange(len(paths.pair)) * 2 + 1]), kind="stable")
-        return _joined(longer, kept).take(order)
-
-    def _matched(self, paths: _Paths, match: np.ndarray) -> _Paths:
-        """Return the paths, each with one more match."""
-        start, length = self.matches.start[match], self.matches.length[match]
-        return replace(
-            paths,
-            gain=paths.gain + self.gain[match],
-            chunks=paths.chunks + ((paths.end >= 0) & (paths.end != start[:, 0])),
-            after=start[:, 1] + length[:, 1],
-            end=start[:, 0] + length[:, 0],
-            used=paths.used | self.mask[match],
+            return self._best(_Paths(key, after, end, paths.used, paths.trail))
+        distance = self.keys.distance[match]
+        tried = np.cumsum(distance)
+        begin = np.searchsorted(row, row)
+        longer = self._key(paths.key[row], paths.end[row], match)
+        longer += tried - distance - (tried[begin] - distance[begin])
+        number = np.bincount(row, minlength=len(key))
+        key += np.bincount(row, distance, minlength=len(key)).astype(np.int64)
+        trail = self.trail.add(paths.trail[row], match)
+        joined = _Paths(
+            np.concatenate([key, longer]),
+            np.concatenate([after, self.after[match]]),
+            np.concatenate([end, self.end[match]]),
+            np.concatenate([paths.used, paths.used[row] | self.mask[match]]),
+            np.concatenate([paths.trail, trail]),
         )
+        # each path comes after the longer ones that were made of it
+        order = np.empty(len(joined.key), dtype=np.int64)
+        order[np.cumsum(number) + np.arange(len(key))] = np.arange(len(key))
+        order[row + np.arange(len(row))] = np.arange(len(key), len(order))
+        return self._best(joined, order)
 
+    def _tried(
+        self, paths: _Paths, rows: np.ndarray, place: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the paths in ``rows`` with each match that they can take: rows and matches."""
+        number = self.count[place[rows]]
+        match = spread(self.first[place[rows]], number)
+        row = np.repeat(rows, number)
+        clash = paths.used[row, 0] & self.mask[match, 0]
+        for word in range(1, self.mask.shape[1]):
+            clash |= paths.used[row, word] & self.mask[match, word]
+        usable = np.flatnonzero(clash == 0)
+        return row[usable], match[usable]
 
-def _put(paths: _Paths, rows: np.ndarray, changed: _Paths) -> _Paths:
-    if not len(rows):
-        return paths
-    values = {}
-    for field in fields(paths):
-        values[field.name] = getattr(paths, field.name).copy()
-        values[field.name][rows] = getattr(changed, field.name)
-    return _Paths(**values)
+    def _key(self, key: np.ndarray, end: np.ndarray, match: np.ndarray) -> np.ndarray:
+        """Return the keys of paths that take one more match."""
+        breaks = (end >= 0) & (end != self.start[match])
+        changed: np.ndarray = key - self.gain[match] + breaks * self.keys.chunk
+        return changed
 
-
-def _joined(*parts: _Paths) -> _Paths:
-    return _Paths(
-        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Paths))
-    )
+    def _best(self, paths: _Paths, order: np.ndarray | None = None) -> _Paths:
+        """Return the best paths of each pair, sorted; ``order`` decides between equal ones."""
+        key = paths.key if order is None else paths.key[order]
+        if order is None and (key[1:] >= key[:-1]).all():
+            return paths
+        ranked = np.argsort(key, kind="stable")
+        pair = key[ranked] >> self.keys.bits
+        kept = np.ones(len(pair), dtype=bool)
+        kept[BEAM:] = pair[BEAM:] != pair[:-BEAM]
+        ranked = ranked[kept]
+        return paths.take(ranked if order is None else order[ranked])
 
 
 def _definite(matches: Matches, lengths: np.ndarray, alone: np.ndarray) -> np.ndarray:
