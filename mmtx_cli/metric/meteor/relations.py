@@ -11,7 +11,7 @@ from mmtx_cli.metric.meteor.paraphrases import ParaphraseTable
 from mmtx_cli.metric.meteor.ragged import order_of, spread, starts
 from mmtx_cli.metric.meteor.synonyms import Synonyms
 
-_FILTER_BITS = 22
+_FILTER_BITS = 24
 _MIX = 0x9E3779B1
 
 
@@ -80,21 +80,22 @@ class Relation:
     @cached_property
     def _filter(self) -> np.ndarray:
         """A table of bits that are set for the hashes of all keys."""
-        table = np.zeros(2**_FILTER_BITS, dtype=bool)
-        table[self._hash(self.key)] = True
+        bits = min(len(self.key).bit_length() + 5, _FILTER_BITS)
+        table = np.zeros(2**bits, dtype=bool)
+        table[self._hash(self.key, len(table))] = True
         return table
 
     @staticmethod
-    def _hash(key: np.ndarray) -> np.ndarray:
+    def _hash(key: np.ndarray, size: int) -> np.ndarray:
         # wraps around: only the low bits matter
-        return (key * _MIX >> 12) & (2**_FILTER_BITS - 1)
+        return (key * _MIX >> 12) & (size - 1)
 
     def lookup(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the places in ``key`` that are related, and the entry of each relation.
 
         A place appears once for every entry of its key.
         """
-        place = np.flatnonzero(self._filter[self._hash(key)])
+        place = np.flatnonzero(self._filter[self._hash(key, len(self._filter))])
         distinct, inverse = np.unique(key[place], return_inverse=True)
         low = np.searchsorted(self.key, distinct)
         count = np.searchsorted(self.key, distinct, side="right") - low

@@ -48,11 +48,11 @@ class _Keys:
     The distance is the sum of those of the matches that were tried and not taken, as in METEOR.
     """
 
-    def __init__(self, matches: Matches, gain: np.ndarray, lengths: np.ndarray) -> None:
+    def __init__(self, matches: Matches, lengths: np.ndarray) -> None:
         pairs = len(lengths)
         self.distance = np.abs(matches.start[:, 0] - matches.start[:, 1])
         farthest = int(np.bincount(matches.pair, self.distance, minlength=pairs).max(initial=0))
-        most = int(np.bincount(matches.pair, gain, minlength=pairs).max(initial=0))
+        most = int(lengths.sum(axis=1).max(initial=0))
         # powers of two, so that the pair is found by a shift
         bits = [size.bit_length() for size in (farthest, int(lengths.max(initial=0)) + 1, most)]
         self.chunk = 1 << bits[0]
@@ -134,7 +134,7 @@ class _Search:
 
     def __init__(self, matches: Matches, lengths: np.ndarray) -> None:
         gain = ((matches.length * _GAIN[matches.stage][:, None]) // 2).sum(axis=1)
-        self.keys = _Keys(matches, gain, lengths)
+        self.keys = _Keys(matches, lengths)
         self.trail = _Trail()
         self.gain = gain * self.keys.word
         self.start, self.end = matches.start[:, 0], matches.start[:, 0] + matches.length[:, 0]
