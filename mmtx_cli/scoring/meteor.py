@@ -3,16 +3,16 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from mmtx_cli.io.unicode import composed
 from mmtx_cli.metric.meteor.data import MeteorData
 from mmtx_cli.metric.meteor.load import load_meteor
 from mmtx_cli.metric.meteor.parameters import OTHER
 from mmtx_cli.metric.meteor.score import meteor_scores
 from mmtx_cli.metric.meteor.search import BEAM
-from mmtx_cli.metric.ptb.tokenize import tokenize
+from mmtx_cli.metric.tokenizer.language import UNDETERMINED
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.families import Measured
 from mmtx_cli.scoring.settings import ScoreSettings
+from mmtx_cli.scoring.tokenization import reference_texts, tokenizer_for
 
 # tests/benchmark/meteor_stages.py: captions of Flickr8k, each against the four others
 _ALL_STAGES = 0.2589
@@ -29,22 +29,34 @@ _SOURCES = {
 
 
 def measure(captions: Captions, settings: ScoreSettings) -> Measured:
-    """Return METEOR with the tokenizer of the COCO evaluation."""
-    data = load_meteor("en", settings.meteor_data)
+    """Return METEOR with the parameters of the language and the tokenizer of the other metrics.
+
+    Captions whose language is neither set nor found from their script are taken as English.
+    """
+    tokenizer = tokenizer_for(settings, reference_texts(captions))
+    is_unknown = tokenizer.language == UNDETERMINED
+    data = load_meteor("en" if is_unknown else tokenizer.language, settings.meteor_data)
     scores = meteor_scores(
-        [tokenize(composed(caption)) for caption in captions.predictions],
-        [[tokenize(composed(caption)) for caption in own] for own in captions.references],
+        [tokenizer.tokens(caption) for caption in captions.predictions],
+        [[tokenizer.tokens(caption) for caption in own] for own in captions.references],
         data,
     )
-    return Measured(scores, parameters(data) | {"tokenizer": "ptb"}, notes(data))
+    found = notes(data)
+    if is_unknown:
+        found = (
+            "meteor: the captions are taken as English; set language=… if they are in another one "
+            "(language=en leaves out this note)",
+            *found,
+        )
+    return Measured(scores, tokenizer.parameters | parameters(data), found)
 
 
 def parameters(data: MeteorData) -> dict[str, Any]:
     """Return how METEOR was computed, JSON-compatible."""
     chosen = data.parameters
     found: dict[str, Any] = {
-        "version": "1.5",
-        "language": data.language.name,
+        "meteor": "1.5",
+        "language": data.code,
         "stages": list(data.stages),
         "missing_stages": list(data.missing),
         "weights": {stage: chosen.weights[stage] for stage in data.stages},

@@ -9,6 +9,8 @@ from mmtx_cli.metric.meteor.load import load_meteor
 from mmtx_cli.metric.meteor.score import meteor_scores
 from mmtx_cli.metric.ptb.tokenize import tokenize
 from mmtx_cli.scoring import meteor
+from mmtx_cli.scoring.captions import Captions
+from mmtx_cli.scoring.settings import ScoreSettings
 from tests.command_line import mmtx
 from tests.messages import mentions
 from tests.metric.meteor.java import small_folder
@@ -49,7 +51,7 @@ def test_from_the_command_line(tmp_path, folder):
     assert low <= result["metrics"]["caption/meteor"] <= high
     found = result["parameters"]["meteor"]
     assert found["stages"] == ["exact", "stem", "synonym", "paraphrase"]
-    assert (found["tokenizer"], found["language"]) == ("ptb", "english")
+    assert (found["tokenizer"], found["language"]) == ("ptb", "en")
     lines = (tmp_path / "out" / "scores.jsonl").read_text().splitlines()
     per_sample = [json.loads(line)["meteor"] for line in lines]
     assert per_sample == pytest.approx(list(expected.per_sample["meteor"]))
@@ -95,3 +97,23 @@ def test_other_stems_and_unknown_languages_are_named(folder, monkeypatch):
     monkeypatch.setattr(meteor, "_snowball", lambda: "3.1.1")
     (note,) = meteor.notes(load_meteor("en", folder))
     mentions(note, "3.1.1", "205")
+
+
+def test_the_language_decides_or_is_said_to_be_english(folder):
+    def measured(language, references=("ein Hund läuft",)):
+        captions = Captions(["1"], ["ein Hund"], [list(references)], [{}])
+        settings = ScoreSettings((), (), None, ("meteor",), 1, 1)
+        return meteor.measure(captions, replace(settings, language=language, meteor_data=folder))
+
+    taken = measured(None)
+    mentions(taken.notes[0], "English", "language=")
+    assert taken.parameters["language"] == "en"
+    assert measured("en").notes == ()
+    german = measured("de-AT")
+    assert german.parameters["language"] == "de"
+    assert german.parameters["stages"] == ["exact", "stem"]
+    assert german.parameters["weights"] == {"exact": 1.0, "stem": 0.8}
+    mentions(german.notes[0], "paraphrase", "data/paraphrase-de.gz")
+    chinese = measured(None, ["一只狗在跑"])
+    assert chinese.parameters["tokenizer"] == "char"
+    mentions(chinese.notes[0], "language zh")
