@@ -33,9 +33,10 @@ TEXTS = {
     "pt": "os cachorros corriam na grama enquanto as meninas brincavam",
     "ro": "câinii alergau repede prin iarbă iar fetele se jucau",
     "sv": "hundarna springer snabbt över gräset och barnen lekte",
+    "zh": "一 只 狗 在 草 地 上 跑 两 个 人 看 着 它",
     "tr": "köpekler çimlerin üzerinde hızla koşuyor ve çocuklar oynuyordu",
 }
-JAVA_CODES = {"cs": "cz", "sv": "se"}
+JAVA_CODES = {"cs": "cz", "sv": "se", "zh": "other"}
 
 
 def drawn(words, samples, longest, seed):
