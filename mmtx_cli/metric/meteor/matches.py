@@ -67,7 +67,7 @@ def find_matches(occurrences: Occurrences, relation: Relation, pairs: np.ndarray
     pair = np.repeat(np.arange(len(pairs)), count[:, 0])
     partners = count[pair, 1]
     other = spread(occurrences.first[pairs[pair, 1]], partners)
-    key = occurrences.unit[other] * relation.num_units
+    key = occurrences.unit[other] * np.int64(relation.num_units)
     key += np.repeat(occurrences.unit[own], partners)
     place, entry = relation.lookup(key)
     row = np.searchsorted(np.cumsum(partners), place, side="right")

@@ -49,21 +49,23 @@ class ParaphraseTable:
             start there.
         """
         numbers = dict(zip(self.words, range(len(self.words)), strict=True))
-        own = np.array([numbers.get(word, -1) for word in vocabulary], dtype=np.int64)[tokens]
-        position = np.flatnonzero(own >= 0)
+        # 32 bits: millions of texts have tens of millions of phrases
+        own = np.array([numbers.get(word, -1) for word in vocabulary], dtype=np.int32)[tokens]
+        position = np.flatnonzero(own >= 0).astype(np.int32)
         node = own[position]
         found, offset = [(position, node)], len(self.words)
         for length, keys in enumerate(self.levels, start=2):
             longer = remaining[position] >= length
             position, node = position[longer], node[longer]
             last = own[position + length - 1]
-            position, key = position[last >= 0], (node * len(self.words) + last)[last >= 0]
+            position, key = position[last >= 0], node.astype(np.int64)[last >= 0]
+            key = key * len(self.words) + last[last >= 0]
             distinct, inverse = np.unique(key, return_inverse=True)
             place = np.minimum(np.searchsorted(keys, distinct), max(len(keys) - 1, 0))
             is_node = keys[place] == distinct if len(keys) else np.zeros(len(distinct), bool)
             known = is_node[inverse]
             position = position[known]
-            node = offset + place[inverse][known]
+            node = (offset + place).astype(np.int32)[inverse[known]]
             # the key of a longer phrase refers to the node within all levels
             found.append((position, node))
             offset += len(keys)

@@ -138,9 +138,9 @@ def relate(
     by_text = np.argsort(own, kind="stable")
     place, own = place[by_text], own[by_text]
     occurrences = Occurrences(
-        unit[by_text],
-        place - texts.first[own],
-        length[by_text],
+        unit[by_text].astype(np.int32),
+        (place - texts.first[own]).astype(np.int32),
+        length[by_text].astype(np.int32),
         starts(np.bincount(own, minlength=len(texts.length))),
     )
     return occurrences, relation
