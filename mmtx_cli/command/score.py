@@ -66,6 +66,7 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
         rating_columns=_texts(cfg, "rating_columns"),
         gallery=numbers["gallery"],
         neural=neural,
+        meteor_data=_path(cfg, "meteor_data"),
     )
 
 

@@ -14,6 +14,7 @@ from mmtx_cli.scoring.settings import ScoreSettings
 
 FAMILIES = {
     "overlap": "mmtx_cli.scoring.overlap",
+    "meteor": "mmtx_cli.scoring.meteor",
     "properties": "mmtx_cli.scoring.properties",
     "similarity": "mmtx_cli.scoring.neural.similarity",
     "bertscore": "mmtx_cli.scoring.neural.bertscore",

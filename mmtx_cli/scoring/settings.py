@@ -31,6 +31,7 @@ class ScoreSettings:
         rating_columns: Columns of the ratings; without any, they are recognized by their names.
         gallery: Number of samples in each part of the page.
         neural: Settings of the families with a model.
+        meteor_data: Folder of METEOR 1.5; None for that of an installed pycocoevalcap.
     """
 
     references: tuple[Path, ...]
@@ -52,3 +53,4 @@ class ScoreSettings:
     rating_columns: tuple[str, ...] = ()
     gallery: int = 12
     neural: NeuralSettings = field(default_factory=NeuralSettings)
+    meteor_data: Path | None = None
