@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         candidates, texts = written(args.samples, args.references, folder)
-        command = [sys.executable, "-m", "mmtx_cli", "score", "references=refs.json"]
+        command = [sys.executable, "-m", "mmtx_cli", "score", "metrics=overlap"]
         environment = os.environ | {
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "OMP_NUM_THREADS": "1",
@@ -64,7 +64,12 @@ def main() -> None:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             start = time.perf_counter()
             subprocess.run(
-                [*command, "predictions=predictions.json", f"run_dir=out{round_}"],
+                [
+                    *command,
+                    "references=refs.json",
+                    "predictions=predictions.json",
+                    f"run_dir=out{round_}",
+                ],
                 cwd=folder,
                 check=True,
                 env=environment,

@@ -120,9 +120,9 @@ def _text_rows(file: CaptionFile, lines: list[str]) -> Rows:
     if len(written) > 1 and all(map(_TABLE_LINE.fullmatch, below)):
         raise DataError(
             f"{file.path}:1: a table, but its first line names no known columns: "
-            f"{written[0][:60]!r}; name them, e.g. "
-            "'prediction_columns={id: file, caption: comment}', or, without a header, by number: "
-            "'{id: 1, caption: 2}' (for references: reference_columns)"
+            f"{written[0][:60]!r}; name them, e.g. 'prediction_columns={{id: file, caption: "
+            "comment}', or, without a header, by number: '{id: 1, caption: 2}' (for references: "
+            "reference_columns)"
         )
     file.form = TEXT
     return ((f"{file.path}:{number}", {LINE: line}) for number, line in enumerate(lines, start=1))
