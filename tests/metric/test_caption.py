@@ -156,3 +156,23 @@ def test_scores_keep_their_bounds(samples):
 def test_no_samples_are_no_figures():
     with raises(ValueError, "sample"):
         caption_scores([], [], []).metrics()
+
+
+def test_the_example_of_aac_metrics():
+    """Its README states BLEU-1 and CIDEr-D of these captions, rounded to four digits."""
+    scores = caption_scores(
+        ["a", "b"],
+        ["a man is speaking", "rain falls"],
+        [
+            [
+                "a man speaks.",
+                "someone speaks.",
+                "a man is speaking while a bird is chirping in the background",
+            ],
+            ["rain is falling hard on a surface"],
+        ],
+    )
+    metrics = scores.metrics()
+    assert metrics["bleu_1"] == pytest.approx(0.4278, abs=5e-5)
+    assert metrics["cider"] == pytest.approx(0.9614, abs=5e-5)
+    assert scores.per_sample["cider"] == pytest.approx([1.3641, 0.5587], abs=5e-5)
