@@ -4,9 +4,10 @@ Run from the project's root: ``python tests/benchmark/onnx.py``. Takes about ten
 ``--ckpt RUN``, a trained model is used; ``--only latency`` or ``--only ready`` measures a part.
 
 Without it, an untrained model of the default sizes (pictures of 224 pixels, texts of exactly 12
-tokens, about as many as captions have) captions pictures of 500 x 375 pixels, one at a time. Per
-picture, both sides read the file, encode it and search for the text, in one process and with the
-same number of threads: 1 and 2. Then new processes: the seconds from the start of ``mmtx caption``
+tokens, about as many as captions have) captions pictures of 500 x 375 pixels, one at a time, with
+torch as it is (eager), with torch and packed weights as mmtx does, and without torch. Per picture,
+each side reads the file, encodes it and searches for the text, in one process and with the same
+number of threads: 1 and 2. Then new processes: the seconds from the start of ``mmtx caption``
 until its first line is printed.
 """
 
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
@@ -77,11 +79,15 @@ def latency(run: Path, folder: Path, pictures: Path, work: Path, beams: int, rou
     """Print the ratio of the times of all pictures, one at a time."""
     paths = sorted(map(str, pictures.iterdir()))
     settings = [*SETTINGS, f"generation.num_beams={beams}"]
-    (theirs, eager), (ours, onnx) = (
+    (theirs, eager), (packed_texts, packed), (ours, onnx) = (
         side(make, ckpt, paths, work, settings)
-        for make, ckpt in ((torch_captions, run), (array_captions, folder))
+        for make, ckpt in (
+            (eager_captions, run),
+            (torch_captions, run),
+            (array_captions, folder),
+        )
     )
-    assert theirs == ours, "the captions differ"
+    assert theirs == packed_texts == ours, "the captions differ"
     times: list[float] = []
 
     def timed() -> None:
@@ -89,15 +95,12 @@ def latency(run: Path, folder: Path, pictures: Path, work: Path, beams: int, rou
         onnx()
         times.append((time.perf_counter() - begun) / len(paths))
 
-    _, ratios = paired_ratio(eager, timed, rounds)
     name = "greedy" if beams == 1 else f"{beams} beams"
     threads = os.environ["OMP_NUM_THREADS"]
-    verdict(
-        f"{name}, {threads} thread(s), {statistics.median(times) * 1e3:.1f} ms with ONNX: eager "
-        "torch / ONNX",
-        ratios,
-        at_least=1.5,
-    )
+    for what, call, least in (("eager torch", eager, 1.5), ("mmtx with torch", packed, None)):
+        _, ratios = paired_ratio(call, timed, rounds)
+        found = f"{statistics.median(times) * 1e3:.1f} ms with ONNX: {what} / ONNX"
+        verdict(f"{name}, {threads} thread(s), {found}", ratios, at_least=least)
 
 
 def side(
@@ -131,6 +134,12 @@ def config(ckpt: Path, work: Path, settings: list[str]) -> Any:
     stored = model_config(cfg)
     inherit(cfg, stored)
     return checked_config(CaptionConfig, cfg, stored)
+
+
+def eager_captions(ckpt: Path, paths: list[str], work: Path, settings: list[str]) -> Any:
+    """Return a function that captions a picture with torch's own linear layers."""
+    with mock.patch("mmtx_cli.inference.predict.pack"):
+        return torch_captions(ckpt, paths, work, settings)
 
 
 def torch_captions(ckpt: Path, paths: list[str], work: Path, settings: list[str]) -> Any:
@@ -179,7 +188,7 @@ def array_captions(ckpt: Path, paths: list[str], work: Path, settings: list[str]
     rows = {path: i for i, path in enumerate(paths)}
 
     def caption(path: str) -> list[int]:
-        inputs, _ = files.batch(range(rows[path], rows[path] + 1))
+        inputs, _ = files.batch([rows[path]])
         return search(graphs.start(inputs), method, id_keys(["0"])).tokens[0, 0].tolist()
 
     return caption

@@ -53,13 +53,13 @@ def interval(ratios: list[float], draws: int = 10_000) -> tuple[float, float]:
 def verdict(
     name: str, ratios: list[float], at_least: float | None = None, at_most: float | None = None
 ) -> None:
-    """Print the median of the rounds' ratios with its 95 % interval, and its target."""
+    """Print the median of the rounds' ratios with its 95 % interval, and its target, if any."""
     ratio = statistics.median(ratios)
     low, high = interval(ratios)
-    target = f"at least {at_least}" if at_most is None else f"at most {at_most}"
+    targets = [("at least", at_least), ("at most", at_most)]
+    target = "".join(f"; target: {word} {x}" for word, x in targets if x is not None)
     print(
-        f"{name} = {ratio:.3f} [{low:.3f}, {high:.3f}] (median of {len(ratios)} rounds); "
-        f"target: {target}",
+        f"{name} = {ratio:.3f} [{low:.3f}, {high:.3f}] (median of {len(ratios)} rounds){target}",
         flush=True,
     )
 
