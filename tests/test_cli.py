@@ -211,6 +211,7 @@ def test_hydra_errors_of_a_configuration():
 
 
 def test_a_sweep_reports_each_job_and_again_at_the_end(tmp_path):
+    (tmp_path / "b").write_text('{"id": 1, "caption": "a dog"}\n')
     message = refused("score", "-m", "seed=1,2", "references=a", "predictions=b", cwd=tmp_path)
     jobs = [f"seed={seed} references=a predictions=b" for seed in (1, 2)]
     assert [message.count(f"{job}: a: ") for job in jobs] == [2, 2]
