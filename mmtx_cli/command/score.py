@@ -45,23 +45,22 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
     neural, more = neural_settings(plain, metrics)
     if faults := [*_faults(cfg), *_number_faults(numbers), *_metric_faults(metrics), *more]:
         raise ConfigError(*faults)
-    tokenizer = cfg.get("tokenizer")
     return ScoreSettings(
         _paths(cfg, "references"),
         _paths(cfg, "predictions"),
-        cfg.get("split"),
+        _text(cfg, "split"),
         metrics,
         numbers["bootstrap"],
         numbers["seed"],
         images=_path(cfg, "images"),
         prediction_columns=_columns(cfg.get("prediction_columns")),
         reference_columns=_columns(cfg.get("reference_columns")),
-        language=cfg.get("language"),
-        tokenizer=None if tokenizer is None else str(tokenizer),
+        language=_text(cfg, "language"),
+        tokenizer=_text(cfg, "tokenizer"),
         systems=_texts(cfg, "systems"),
         permutations=numbers["permutations"],
         training=_path(cfg, "training"),
-        training_split=cfg.get("training_split"),
+        training_split=_text(cfg, "training_split"),
         ratings=_path(cfg, "ratings"),
         rating_columns=_texts(cfg, "rating_columns"),
         gallery=numbers["gallery"],
@@ -86,7 +85,7 @@ def _faults(cfg: DictConfig) -> list[str]:
         near = suggest(str(tokenizer), TOKENIZERS, full=True)
         faults.append(f"tokenizer={tokenizer}: is not a tokenizer; {near}")
     faults += _system_faults(_texts(cfg, "predictions"), _texts(cfg, "systems"))
-    return faults + _training_faults(cfg)
+    return faults + _training_faults(cfg) + _unused(cfg)
 
 
 def _texts(cfg: DictConfig, key: str) -> tuple[str, ...]:
@@ -95,6 +94,11 @@ def _texts(cfg: DictConfig, key: str) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     return tuple(map(str, value if OmegaConf.is_list(value) else [value]))
+
+
+def _text(cfg: DictConfig, key: str) -> str | None:
+    """Return a text, also one that looks like a number, such as ``split=2017``."""
+    return str(cfg[key]) if cfg.get(key) is not None else None
 
 
 def _paths(cfg: DictConfig, key: str) -> tuple[Path, ...]:
@@ -138,6 +142,22 @@ def _training_faults(cfg: DictConfig) -> list[str]:
     if cfg.get("training_split") or training not in _texts(cfg, "references"):
         return []
     return [f"training={training}: these are the references, too; set training_split=train"]
+
+
+def _unused(cfg: DictConfig) -> list[str]:
+    """Return the faults of keys that would change nothing, because another one is missing."""
+    metrics = _texts(cfg, "metrics")
+    needed = (
+        ("training", "properties" in metrics, "metrics=[…,properties], which has the share"),
+        ("training_split", bool(cfg.get("training")), "training=FILE"),
+        ("rating_columns", bool(cfg.get("ratings")), "ratings=FILE"),
+        ("meteor_data", "meteor" in metrics, "metrics=[…,meteor]"),
+    )
+    return [
+        f"{key}={cfg[key]}: changes nothing without {what}"
+        for key, has_effect, what in needed
+        if cfg.get(key) and not has_effect
+    ]
 
 
 def _columns(value: Any) -> dict[str, str | int]:

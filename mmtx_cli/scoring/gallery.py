@@ -8,7 +8,7 @@ import numpy as np
 
 from mmtx_cli.metric.direction import lower_is_better
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.report.caption_scores.samples import Said, Sample, SamplePart
+from mmtx_cli.report.caption_scores.samples import Sample, SamplePart, SystemCaption
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.result import gain
 
@@ -70,20 +70,20 @@ def _sample(
     row: int, metric: str | None, systems: Mapping[str, Captions], scores: Mapping[str, Scores]
 ) -> Sample:
     first = next(iter(systems.values()))
-    said = [
-        Said(
+    shown = [
+        SystemCaption(
             name if len(systems) > 1 else "",
             captions.predictions[row],
             _value(scores[name], metric, row),
         )
         for name, captions in systems.items()
     ]
-    if metric and len(said) > 1:
-        said.sort(key=lambda own: own.value or 0.0, reverse=not lower_is_better(metric))
+    if metric and len(shown) > 1:
+        shown.sort(key=lambda own: own.value or 0.0, reverse=not lower_is_better(metric))
     return Sample(
         first.ids[row],
         first.media[row],
-        said,
+        shown,
         tuple(first.references[row]),
         metric or "",
         first.segments[row] if first.segments else None,

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmtx_cli.io.jsonl import finite
 from mmtx_cli.metric.agreement.correlations import correlations
-from mmtx_cli.metric.direction import headline, lower_is_better
+from mmtx_cli.metric.direction import has_direction, headline, lower_is_better
 from mmtx_cli.metric.scores import Metrics, Scores, percentile_intervals
 from mmtx_cli.metric.systems.compared import SystemDifference
 from mmtx_cli.scoring.captions import Captions
@@ -103,10 +103,13 @@ def rows(
 
 
 def ranking_metric(scores: Mapping[str, Scores]) -> str | None:
-    """Return the metric by which samples are ranked: the headline, else the first one."""
+    """Return the metric by which samples are ranked; None without one that says which is better.
+
+    It is the headline, else the first one with a better direction.
+    """
     parts = [own.per_sample for own in scores.values()]
     shared = [name for name in parts[0] if all(name in part for part in parts)]
-    return headline(shared) or next(iter(shared), None)
+    return headline(shared) or next(filter(has_direction, shared), None)
 
 
 def gain(metric: str, a: Scores, b: Scores) -> np.ndarray:

@@ -64,7 +64,7 @@ def score(settings: ScoreSettings, plain: Mapping[str, Any]) -> Path:
     write_json(run_dir / "result.json", result)
     per_sample = {name: own.per_sample for name, own in scores.items()}
     page = write_scores_page(
-        run_dir, result, per_sample, galleries(metric, systems, scores, settings.gallery)
+        run_dir, result, per_sample, galleries(metric, systems, scores, settings.gallery), metric
     )
     if material.loaded is not None:
         print("\n".join(material.loaded.lines()))

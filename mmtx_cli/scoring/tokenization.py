@@ -6,7 +6,12 @@ from itertools import chain
 
 from mmtx_cli.errors import listed
 from mmtx_cli.metric.tokenizer.language import japanese, language_of, script_of
-from mmtx_cli.metric.tokenizer.tokenizer import UNSEPARATED, Tokenizer, chosen_tokenizer
+from mmtx_cli.metric.tokenizer.tokenizer import (
+    UNSEPARATED,
+    Tokenizer,
+    chosen_tokenizer,
+    default_tokenizer,
+)
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.settings import ScoreSettings
 
@@ -74,8 +79,23 @@ def language_report(
         else:
             notes.append(text)
     if settings.language is not None:
-        faults, notes = [], faults + notes
+        faults, notes = _language_faults(settings, references, expected), faults + notes
     return faults, notes + _tokenizer_notes(captions, settings, expected)
+
+
+def _language_faults(settings: ScoreSettings, references: str, expected: Counter[str]) -> list[str]:
+    """Return the error of a language that would split unseparated words at spaces only."""
+    found = language_of(expected)
+    if (
+        settings.tokenizer is not None
+        or found not in UNSEPARATED
+        or default_tokenizer(str(settings.language)) == default_tokenizer(found)
+    ):
+        return []
+    return [
+        f"language={settings.language}: the script of {references} is that of {found} "
+        f"({_shares(expected)}); set language={found}, or, if it is right, also tokenizer=…"
+    ]
 
 
 def _tokenizer_notes(
@@ -83,8 +103,8 @@ def _tokenizer_notes(
 ) -> list[str]:
     """Return what to know of the tokens, and of characters that only look alike."""
     notes = []
-    language = settings.language or language_of(expected)
-    if settings.tokenizer is None and language.split("-")[0] in UNSEPARATED:
+    language = (settings.language or language_of(expected)).split("-")[0]
+    if settings.tokenizer is None and language in UNSEPARATED:
         advice = f"; {_ADVICE[language]}" if language in _ADVICE else ""
         notes.append(
             f"language {language}: tokens are characters (tokenizer=char){advice}; figures with "

@@ -277,6 +277,29 @@ def test_names_every_wrong_key_of_columns_language_and_tokenizer():
     )
 
 
+def test_keys_without_effect_are_errors():
+    keys = {"training": "t", "training_split": "x", "rating_columns": ["a"], "meteor_data": "m"}
+    with pytest.raises(ConfigError) as caught:
+        run(config(metrics=["overlap"], **keys))
+    found = [fault for fault in caught.value.faults if "changes nothing" in fault]
+    faults_mention(
+        found,
+        ("training=t: ", "properties"),
+        ("rating_columns=['a']: ", "ratings=FILE"),
+        ("meteor_data=m: ", "meteor"),
+    )
+    with raises(ConfigError, "training_split=x: ", "training=FILE"):
+        run(config(training_split="x"))
+
+
+def test_a_split_that_looks_like_a_number(score, capsys):
+    rows = [{"id": i, "captions": own, "split": "2017"} for i, own in CAPTIONS.items()]
+    Path("r.jsonl").write_text(lines([*rows, {"id": "x", "captions": ["a"], "split": "2018"}]))
+    Path("p.jsonl").write_text(lines({"id": i, "caption": c} for i, c in PREDICTIONS.items()))
+    run(config(references="r.jsonl", predictions="p.jsonl", split=2017))
+    mentions(capsys.readouterr().out, "references: r.jsonl", f"{len(CAPTIONS)} samples")
+
+
 def test_names_the_formats_that_it_recognized(score, capsys):
     rows = [{"prompt": "?", "predict": c, "label": "a dog"} for c in PREDICTIONS.values()]
     Path("p.jsonl").write_text(lines(rows))

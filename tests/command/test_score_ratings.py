@@ -76,8 +76,20 @@ def test_ratings_of_several_systems(rate):
     assert own["kendall_b"]["value"] == pytest.approx(stats.kendalltau(x, y).statistic)
     with raises(DataError, "column system", "predictions, other"):
         rate(lines({"id": i, "rating": i} for i in CAPTIONS), run_dir="x", **files)
-    with raises(DataError, "ratings.jsonl:1", "'first'"):
+    with raises(DataError, "ratings.jsonl:1", "1 of 2", "'first'"):
         rate(lines([rows[0] | {"system": "first"}, rows[1]]), run_dir="x", **files)
+
+
+def test_ratings_of_a_system_without_predictions_are_not_those_of_another(rate):
+    rows = [
+        {"id": i, "system": system, "rating": value}
+        for system, values in (("predictions", (3, 2, 2)), ("other", (4, 1, 3)))
+        for i, value in zip(CAPTIONS, values, strict=True)
+    ]
+    with raises(DataError, "ratings.jsonl:4", "3 of 6", "'other'", "predictions"):
+        rate(lines(rows))
+    result, _, _ = rate(lines(row | {"system": "named otherwise"} for row in rows[:3]))
+    assert result["ratings"]["judgements"] == 3
 
 
 def test_a_table_that_has_everything(rate):

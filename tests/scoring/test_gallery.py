@@ -6,6 +6,7 @@ import pytest
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.gallery import galleries
+from mmtx_cli.scoring.result import ranking_metric
 
 N = 20
 
@@ -47,7 +48,7 @@ def test_worst_best_and_random_samples(one):
     assert ids(random) == ids(galleries("cider", *one, 4)[2])
     assert len({*ids(random)}) == 4
     sample = best.samples[0]
-    assert (sample.said[0].caption, sample.said[0].value) == ("a 19", 1.9)
+    assert (sample.captions[0].caption, sample.captions[0].value) == ("a 19", 1.9)
     assert sample.references == ("reference 19",)
     assert (sample.media, sample.segment) == ({"image": Path("19.jpg")}, (19, 20))
 
@@ -63,7 +64,7 @@ def test_samples_on_which_systems_differ(two):
     assert (first.title, ids(first)) == ("“a” is better than “b”", ["s10", "s9"])
     assert (second.title, ids(second)) == ("“b” is better than “a”", ["s0", "s1", "s2"])
     assert [part.title for part in others] == ["Worst", "Best", "Random"]
-    assert [said.system for said in second.samples[0].said] == ["b", "a"], "the better one first"
+    assert [own.system for own in second.samples[0].captions] == ["b", "a"], "the better one first"
 
 
 def test_a_lower_value_may_be_better(one):
@@ -77,4 +78,14 @@ def test_without_values_they_are_random(one):
     systems, scores = one
     (part,) = galleries(None, systems, scores, 5)
     assert (part.title, len(part.samples)) == ("Random", 5)
-    assert part.samples[0].said[0].value is None
+    assert part.samples[0].captions[0].value is None
+
+
+def test_samples_are_ranked_by_a_metric_that_has_a_better_direction():
+    values = np.arange(3.0)
+    length = {"length": values, "novel": values}
+    assert ranking_metric({"a": Scores.means(length)}) is None
+    assert ranking_metric({"a": Scores.means(length | {"meteor": values})}) == "meteor"
+    assert ranking_metric({"a": Scores.means(length | {"meteor": values, "cider": values})}) == (
+        "cider"
+    )

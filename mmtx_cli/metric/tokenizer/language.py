@@ -1,4 +1,4 @@
-"""The language of captions, as far as their scripts tell it."""
+"""The language of captions, as far as their scripts determine it."""
 
 import unicodedata
 from collections import Counter

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from random import Random
 from typing import Any
 
 from mmtx_cli.errors import ConfigError
@@ -16,7 +17,7 @@ UNSEPARATED = frozenset(("zh", "ja", "ko", "th", "lo", "km", "my", "bo"))
 Korean, attach particles to them."""
 
 _SAMPLED = 10_000
-"""Captions by which the language is found, spread evenly."""
+"""Captions by which the language is found, drawn at random."""
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Tokenizer:
 
     Args:
         name: A name of ``TOKENIZERS``.
-        language: The language (ISO 639), or ``und`` if the captions do not tell it: words are
+        language: The language (ISO 639), or ``und`` if their script leaves it open: words are
             separated by spaces.
         split: Splits a caption in NFC.
     """
@@ -79,8 +80,9 @@ def chosen_tokenizer(
     if name is not None and name not in TOKENIZERS:
         raise ConfigError(f"tokenizer: {name} is not a tokenizer; {suggest(name, TOKENIZERS)}")
     if language is None:
-        step = max(1, len(captions) // _SAMPLED)
-        language = language_of(scripts_of(captions[::step]))
+        if len(captions) > _SAMPLED:
+            captions = Random(0).sample(captions, _SAMPLED)
+        language = language_of(scripts_of(captions))
     return _tokenizer(name or default_tokenizer(language), language)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.metric.direction import headline
 from mmtx_cli.report.caption_scores.samples import SamplePart, cards
 from mmtx_cli.report.caption_scores.tables import (
     metric_table,
@@ -28,6 +27,7 @@ def write_scores_page(
     result: Mapping[str, Any],
     per_sample: Mapping[str, Mapping[str, np.ndarray]],
     parts: Sequence[SamplePart],
+    metric: str | None,
 ) -> Path:
     """Write the page into the run folder, and return its path.
 
@@ -36,6 +36,7 @@ def write_scores_page(
         result: The content of ``result.json``.
         per_sample: System to its values per sample by metric.
         parts: The samples to show.
+        metric: The metric by which they are ranked; None if there is none.
     """
     run = read_run_folder(run_dir)
     with closing(Thumbnails()) as thumbnails, closing(Sounds()) as sounds:
@@ -49,9 +50,9 @@ def write_scores_page(
         table=metric_table(result),
         pairs_of_systems=pair_tables(result),
         agreement=rating_table(result),
-        histograms=_histograms(per_sample),
+        histograms=_histograms(per_sample, metric),
         galleries=galleries,
-        measure=next((own.metric for part in parts for own in part.samples), ""),
+        measure=metric or "",
         parameters=parameters(result),
         config=run.config.strip(),
         environment={key: str(value) for key, value in run.environment.items()},
@@ -59,12 +60,13 @@ def write_scores_page(
     return write_page(run_dir / "report.html", page)
 
 
-def _histograms(per_sample: Mapping[str, Mapping[str, np.ndarray]]) -> list[Histogram]:
-    """Return plots of the headline metric and of the lengths."""
-    first = next(iter(per_sample.values()))
-    chosen = {"length": "length in words"}
-    if (name := headline(first)) is not None:
-        chosen = {name: name} | chosen
+def _histograms(
+    per_sample: Mapping[str, Mapping[str, np.ndarray]], metric: str | None
+) -> list[Histogram]:
+    """Return plots of the ranking metric and of the lengths."""
+    chosen = {"length": "length in tokens"}
+    if metric is not None:
+        chosen = {metric: metric} | chosen
     found = (
         histogram(title, {system: own[key] for system, own in per_sample.items()})
         for key, title in chosen.items()

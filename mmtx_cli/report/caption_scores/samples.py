@@ -11,7 +11,7 @@ from mmtx_cli.report.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Said:
+class SystemCaption:
     """A caption, its system ("" if there is only one), and its value of the ranking metric."""
 
     system: str
@@ -26,7 +26,7 @@ class Sample:
     Args:
         id: Its id.
         media: Its files by modality.
-        said: The caption of each system.
+        captions: The caption of each system.
         references: Its references.
         metric: Name of the metric of the values.
         segment: Start and end, in seconds, of the part of a film or sound; None for all of it.
@@ -34,7 +34,7 @@ class Sample:
 
     id: str
     media: Mapping[str, Path]
-    said: Sequence[Said]
+    captions: Sequence[SystemCaption]
     references: Sequence[str]
     metric: str
     segment: tuple[float, float] | None = None
@@ -55,7 +55,7 @@ class SampleCard:
     id: str
     pictures: list[Thumbnail]
     sound: SoundClip | None
-    said: list[tuple[str, str, str]]
+    captions: list[tuple[str, str, str]]
     verdict: Verdict
 
 
@@ -76,7 +76,7 @@ def _card(sample: Sample, thumbnails: Thumbnails, sounds: Sounds) -> SampleCard:
                 own.caption,
                 f"{sample.metric} {rounded(own.value)}" if sample.metric else "",
             )
-            for own in sample.said
+            for own in sample.captions
         ],
         Verdict("caption", "", list(sample.references), "reference"),
     )

@@ -100,10 +100,8 @@ def reference_layout(
         ids = (form.ids,) if form.ids else ("id",) if "id" in keys else ()
         layout = Layout(form.references, ids, _paths(keys), ordered=form.ids is None, cells=True)
         return _named(layout, file, columns)
-    numbered = tuple(name for name in keys if forms.NUMBERED.fullmatch(name))
-    if numbered and not {"captions", "caption"} & {*keys, *columns}:
-        found: tuple[str, ...] = numbered
-    else:
+    found = () if "caption" in columns else _numbered(keys)
+    if not found:
         caption = _caption(file, keys, columns, forms.REFERENCE) if rows else "captions"
         if caption is None:
             return None
@@ -112,6 +110,24 @@ def reference_layout(
         found = found if caption in found else (caption,)
     layout = Layout(found, _ids(keys), _paths(keys), cells=_is_table(file))
     return _named(layout, file, columns)
+
+
+def _numbered(keys: list[str]) -> tuple[str, ...]:
+    """Return the columns with one of several references each, without number or with one.
+
+    They are ``reference_1`` and so on, beside which a column ``caption`` is a prediction, or
+    ``caption_1`` and so on; none if the file has both, or a column ``captions``.
+    """
+    stems = {match[1].lower() for name in keys if (match := forms.NUMBERED.fullmatch(name))}
+    if len(stems) != 1 or "captions" in keys:
+        return ()
+    (stem,) = stems
+    return tuple(
+        name
+        for name in keys
+        if name.lower() == stem
+        or ((match := forms.NUMBERED.fullmatch(name)) and match[1].lower() == stem)
+    )
 
 
 def _plain(file: CaptionFile) -> Layout:
@@ -169,6 +185,8 @@ def _caption(
     if not found and not are_references and "captions" in lower:
         found = [lower["captions"]]
     sure = [name for name in found if name.lower() in ("captions", "caption")]
+    if are_references and (numbered := [key for key in keys if forms.NUMBERED.fullmatch(key)]):
+        found, sure = [*found, *numbered], []
     if len(found) == 1 or sure:
         return sure[0] if sure else found[0]
     what = "references" if are_references else "captions"

@@ -134,8 +134,8 @@ def _references(path: Path, split: str | None, columns: Columns, several: bool) 
     splits: set[str] = set()
     for number, (place, row) in enumerate(chain(first, rest)):
         if split is not None:
-            splits.add(str(row.get("split")))
-            if row.get("split") != split:
+            splits.add(own := str(row.get("split")))
+            if own != split:
                 continue
         name = name_of(file, place, row, layout, number, _REFERENCE)
         if name is None:

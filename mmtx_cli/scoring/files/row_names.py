@@ -27,7 +27,7 @@ def name_of(
         name = str(number)
     elif layout.ids or not layout.paths:
         value = next((row[key] for key in layout.ids if row.get(key) is not None), None)
-        found = _id(value)
+        found = id_of(value)
         if found is None:
             file.complete = False
             file.fault(place, f"row has no id; {form}")
@@ -67,8 +67,8 @@ def _note_kind(file: CaptionFile, place: str, name: str, is_number: bool) -> Non
         )
 
 
-def _id(value: Any) -> tuple[str, bool] | None:
-    """Return an id as text, and whether it is a number."""
+def id_of(value: Any) -> tuple[str, bool] | None:
+    """Return an id as text, and whether it is a number; None if it is no id."""
     if isinstance(value, bool) or is_nan(value):
         return None
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():

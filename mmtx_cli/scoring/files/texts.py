@@ -5,10 +5,9 @@ import json
 import math
 from typing import Any
 
+from mmtx_cli.data.manifest.row_parser import CAPTION_MARK
 from mmtx_cli.io.jsonl import parsed_json
 
-MARK = " | "
-"""Separates the captions in a cell of a table, as in manifests."""
 _LONGEST_LIST = 1 << 18
 _NAN = frozenset(("nan", "NaN", "NAN", "<NA>"))
 _FAILED = "Failed to obtain answer via API."
@@ -55,7 +54,11 @@ def references_in(value: Any, is_cell: bool) -> list[str] | None:
             value = _list_in(text)
             value = [text] if value is None else value
         else:
-            return [part.strip() for part in value.split(MARK)] if MARK in value else [value]
+            return (
+                [part.strip() for part in value.split(CAPTION_MARK)]
+                if CAPTION_MARK in value
+                else [value]
+            )
     if isinstance(value, list) and all(isinstance(own, str) for own in value):
         return value
     return None

@@ -47,7 +47,7 @@ def encode(
         length: Returns how much work each item is; items of similar lengths share a batch.
         vectors: Encodes a batch.
         batch_size: Items per batch.
-        what: What the progress bar says.
+        what: Label of the progress bar.
         known: Vectors of items that need not be encoded again.
 
     Raises:

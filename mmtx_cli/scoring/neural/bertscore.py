@@ -76,10 +76,11 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     if not np.isfinite(values).all():
         raise ConfigError(f"bertscore.weights={weights}: gives values that are not finite")
     empty = np.array([not text for text in predictions])
+    notes = encoder.cut.note("bertscore")
+    notes += empty_note("bertscore", empty, "0 before rescaling" if baseline else "0")
     if baseline is not None:
         values = (values - baseline.values) / (1 - np.asarray(baseline.values))
     scores = Scores.means(dict(zip(_NAMES, values.T, strict=True)))
-    notes = encoder.cut.note("bertscore") + empty_note("bertscore", empty)
     return Measured(scores, _parameters(encoder, weights, layer, own.idf, baseline), notes)
 
 

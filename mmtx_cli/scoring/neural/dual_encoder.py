@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.scoring.neural.settings import MODALITIES
+
 Unread = dict[int, str]
 """Why an input could not be read, by its index."""
 
-MODALITIES = ("image", "video", "audio")
 STREAMS: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "video"),
     "video": ("video", "image", "audio"),

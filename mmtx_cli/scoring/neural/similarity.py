@@ -85,7 +85,8 @@ def pairs_of(predictions: list[str], references: list[list[str]], vectors: Vecto
     return Pairs(vectors.rows(predictions), vectors.rows(flat), counts)
 
 
-def empty_note(what: str, empty: np.ndarray) -> tuple[str, ...]:
-    """Return a sentence about empty predictions, or nothing."""
-    count = int(empty.sum())
-    return (f"{what}: {count} of {len(empty)} predictions are empty and score 0",) if count else ()
+def empty_note(what: str, empty: np.ndarray, score: str = "0") -> tuple[str, ...]:
+    """Return a sentence about empty predictions and their score, or nothing."""
+    if not (count := int(empty.sum())):
+        return ()
+    return (f"{what}: {count} of {len(empty)} predictions are empty and score {score}",)

@@ -90,18 +90,24 @@ def _of_predictions(
         name: [[] for _ in captions.ids] for name, captions in systems.items()
     }
     faults, unknown = [], []
-    only = next(iter(systems)) if len(systems) == 1 else ""
+    other: dict[str, list[RatedRow]] = {}
+    # of a single system, its name in the table does not matter
+    is_single = len(systems) == len({row.system for row in table.rows}) == 1
+    only = next(iter(systems))
     for row in table.rows:
-        system = row.system if len(systems) > 1 else only
+        system = only if is_single else row.system
         if system not in places:
-            faults.append(
-                f"{row.place}: system {row.system!r} is not one of {', '.join(systems)}; name the "
-                "files with systems=[…]"
-            )
+            other.setdefault(system, []).append(row)
         elif row.id not in places[system]:
             unknown.append(row)
         else:
             ratings[system][places[system][row.id]] += row.ratings
+    for system, rows in other.items():
+        faults.append(
+            f"{rows[0].place}: {len(rows)} of {len(table.rows)} ratings are of the system "
+            f"{system!r}, which is not one of {', '.join(systems)}; add its predictions, remove "
+            "these rows, or name the files with systems=[…]"
+        )
     if unknown:
         faults.append(
             f"{unknown[0].place}: {len(unknown)} of {len(table.rows)} ratings have no caption in "

@@ -1,23 +1,22 @@
 """Human ratings in a table: CSV, TSV, JSON Lines or Parquet, one row per caption or judgement."""
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.manifest.row_parser import CAPTION_MARK
 from mmtx_cli.data.manifest.table_file import check_exists, read_lines
 from mmtx_cli.errors import DataError, truncate
+from mmtx_cli.scoring.files.row_names import id_of
+from mmtx_cli.scoring.files.texts import references_in
 
 ID = ("id", "image_id")
 CAPTION = ("caption", "candidate")
 REFERENCES = ("references", "captions")
 SYSTEM = ("system",)
-_RATING = re.compile(r"ratings?([_ -]?\d+|_\w+)?", re.IGNORECASE)
+_RATING = re.compile(r"ratings?([_ -]?\d+)?", re.IGNORECASE)
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -73,8 +72,8 @@ def read_table(path: Path, rating_columns: Sequence[str] = ()) -> RatingTable:
     }
     if chosen[ID] is None and chosen[CAPTION] is None:
         raise DataError(
-            f"{path}: has neither a column id nor a column caption, so that nobody knows what is "
-            f"rated; columns: {', '.join(columns)}"
+            f"{path}: has neither a column id nor a column caption, naming what is rated; columns: "
+            f"{', '.join(columns)}"
         )
     rows, faults = [], []
     for line, cells in lines:
@@ -122,7 +121,8 @@ def _row(
         return None if name is None else cells.get(name)
 
     ident = cell(ID)
-    if chosen[ID] is not None and (isinstance(ident, (bool, list, dict)) or ident in (None, "")):
+    found = id_of(ident)
+    if chosen[ID] is not None and found is None:
         faults.append(f"{chosen[ID]} is {ident!r}; fill in the id of the caption")
     caption = cell(CAPTION)
     if chosen[CAPTION] is not None and not (isinstance(caption, str) and caption.strip()):
@@ -136,7 +136,7 @@ def _row(
     system = cell(SYSTEM)
     return RatedRow(
         place,
-        "" if ident is None else str(ident),
+        "" if found is None else found[0],
         "" if system is None else str(system),
         caption if isinstance(caption, str) else None,
         references,
@@ -145,12 +145,9 @@ def _row(
 
 
 def _references(cell: Any, faults: list[str]) -> tuple[str, ...]:
-    """Return the references of a cell: a list, or a text with a JSON list or separated by ``|``."""
-    if isinstance(cell, str) and cell.startswith("["):
-        with suppress(ValueError):  # a reference that starts with a bracket
-            cell = json.loads(cell)
-    found = cell.split(CAPTION_MARK) if isinstance(cell, str) else [] if cell is None else cell
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+    """Return the references in a cell, as in a table of references."""
+    found = [] if cell is None else references_in(cell, is_cell=True)
+    if found is None:
         faults.append("references must be a list of texts")
         return ()
     return tuple(text.strip() for text in found if text.strip())

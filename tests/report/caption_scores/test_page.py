@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.report.caption_scores.page import write_scores_page
-from mmtx_cli.report.caption_scores.samples import Said, Sample, SamplePart
+from mmtx_cli.report.caption_scores.samples import Sample, SamplePart, SystemCaption
 from tests.report.page import Page
 from tests.server.browser import browser
 
@@ -25,14 +25,14 @@ def page(tmp_path):
     result = RESULT | {"command": "score", "notes": ["2 captions were <cut>"], "seconds": 2}
     (run / "result.json").write_text(json.dumps(result))
     (run / "config.yaml").write_text("seed: 1\n")
-    said = [Said("a", "a red ball", 1.5), Said("b", HOSTILE, 0.25)]
+    captions = [SystemCaption("a", "a red ball", 1.5), SystemCaption("b", HOSTILE, 0.25)]
     samples = [
-        Sample("one", {"image": picture}, said, ("the ball", "a ball", "ball", "red"), "cider"),
-        Sample("two", {"image": tmp_path / "none.png"}, [Said("a", "", None)], ("x",), ""),
+        Sample("one", {"image": picture}, captions, ("the ball", "a ball", "ball", "red"), "cider"),
+        Sample("two", {"image": tmp_path / "none.png"}, [SystemCaption("a", "", None)], ("x",), ""),
     ]
     values = {name: {"cider": np.arange(20.0), "length": np.ones(20)} for name in "ab"}
     parts = [SamplePart("“a” is better than “b”", samples)]
-    return write_scores_page(run, result, values, parts)
+    return write_scores_page(run, result, values, parts, "cider")
 
 
 def test_shows_what_the_folder_holds(page: Path) -> None:
@@ -42,6 +42,7 @@ def test_shows_what_the_folder_holds(page: Path) -> None:
         assert heading in found.headings
     for text in (
         "2 captions were <cut>",
+        "Ranked by cider",
         "mmtx score",
         "a is better",
         "+0.100",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.messages import faults_mention
+from tests.messages import faults_mention, mentions
 from tests.scoring.files.writing import (
     PREDICTIONS,
     REFERENCES,
@@ -143,6 +143,20 @@ def test_predictions_in_another_language(tmp_path):
     rows[1]["caption"] = "一只狗在草地上跑"
     found = loaded(written(tmp_path, "p", lines(rows)), written(tmp_path, "r", reference_lines()))
     faults_mention(found.notes, ("p: ", "1 of 3", "33.3 % Han", "ids 2"))
+
+
+def test_a_language_that_the_script_contradicts(tmp_path):
+    references = written(
+        tmp_path, "r", lines({"id": i, "captions": ["一只狗在草地上跑"]} for i in PREDICTIONS)
+    )
+    predictions = written(
+        tmp_path, "p", lines({"id": i, "caption": "一只狗在跑"} for i in PREDICTIONS)
+    )
+    for code in ("chi", "cn", "en"):
+        found = faults(predictions, references, language=code)
+        faults_mention(found, (f"language={code}: ", "100.0 % Han", "language=zh", "tokenizer="))
+    mentions(loaded(predictions, references, language="zh-TW").notes[0], "char", "jieba")
+    assert len(loaded(predictions, references, language="en", tokenizer="char").systems) == 1
 
 
 def test_references_in_several_languages(tmp_path):

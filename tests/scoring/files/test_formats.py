@@ -43,6 +43,10 @@ REFERENCE_FILES = {
     "row a caption": table(["id", "caption"], EACH),
     "list in a cell": table(["id", "captions"], JOINED),
     "numbered columns": table(["id", "caption_1", "caption_2"], APART),
+    "the first without number": table(["id", "caption", "caption_2"], APART),
+    "beside a prediction": table(
+        ["id", "caption", "reference_1", "reference_2"], [(i, "x", *own) for i, *own in APART]
+    ),
     "by id": json.dumps(REFERENCES),
     "Flickr8k": "".join(f"{i}#{n}\t{c}\n" for n, (i, c) in enumerate(EACH)),
 }
@@ -93,6 +97,17 @@ def test_an_empty_line_is_a_prediction_and_no_reference(tmp_path):
     faults_mention(found.notes, ("p.txt: ", "1 of 3 predictions are empty", "ids 1"))
     found = faults(written(tmp_path, "p.txt", "a\nb\nc"), written(tmp_path, "r.txt", text))
     faults_mention(found, ("r.txt:2: ", "empty reference"))
+
+
+def test_two_kinds_of_numbered_columns_are_not_guessed(tmp_path):
+    rows = [(i, *own, "x") for i, *own in APART]
+    for last in ("reference_1", "captions"):
+        references = table(["id", "caption_1", "caption_2", last], rows)
+        found = faults(
+            written(tmp_path, "p.csv", PREDICTION_FILES["CSV"]),
+            written(tmp_path, "r.csv", references),
+        )
+        faults_mention(found, ("r.csv:1: ", "several columns", "caption_1", last))
 
 
 def test_columns_are_named_by_keys(tmp_path):

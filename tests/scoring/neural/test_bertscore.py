@@ -126,6 +126,12 @@ def test_scores_are_rescaled_by_a_file_of_baselines(weights, tmp_path):
     base = np.array([0.5, 0.4, 0.3])
     np.testing.assert_allclose(found(rescaled), (found(plain) - base) / (1 - base), atol=1e-9)
     assert rescaled.parameters["hash"] == plain.parameters["hash"] + "-custom-rescaled"
+    notes = [
+        bertscore(weights, ["", "a cat"], [["a"], ["b"]], baseline=baseline).notes[0]
+        for baseline in (None, str(path))
+    ]
+    assert notes[0].endswith("score 0")
+    assert notes[1].endswith("score 0 before rescaling")
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,18 @@ def test_columns_of_other_names(table):
         table(text, rating_columns=("expret",))
 
 
+def test_summaries_of_ratings_are_no_judgements(table):
+    found = table("id,rating_1,rating_2,rating_mean\na,1,4,2.5\nb,2,2,2\n")
+    assert [row.ratings for row in found.rows] == [(1, 4), (2, 2)]
+
+
+def test_ids_and_references_are_those_of_other_files(table):
+    deep = "[" * 100_000
+    rows = [{"id": 7.0, "caption": "a dog", "references": deep, "rating": 1}]
+    found = table("".join(json.dumps(row) + "\n" for row in rows), "r.jsonl")
+    assert (found.rows[0].id, found.rows[0].references) == ("7", (deep,))
+
+
 def test_every_fault_has_its_line(table):
     text = "id,caption,rating\na,a dog,good\nb,,3\n,a cat,3\nd,a cow,\ne,a cow,inf\nf,a,1,2\n"
     with pytest.raises(DataError) as caught:
