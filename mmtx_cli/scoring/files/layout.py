@@ -171,6 +171,8 @@ def _caption(
     sure = [name for name in found if name.lower() in ("captions", "caption")]
     if len(found) == 1 or sure:
         return sure[0] if sure else found[0]
+    if not keys:
+        return "caption"  # a file without rows: the join reports that all ids are missing
     what = "references" if are_references else "captions"
     shown = ", ".join(keys[:30]) + (" …" if len(keys) > 30 else "")
     file.complete = False
@@ -181,8 +183,6 @@ def _caption(
             f"looks like {tool.name} of another version: columns found: {shown}; expected: "
             f"{tool.expected}"
         )
-    elif not keys:
-        return "caption"
     else:
         problem = f"no column with {what}; columns found: {shown}"
     example = next((key for key in keys if key.lower() not in forms.IDS), "COLUMN")

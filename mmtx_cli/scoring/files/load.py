@@ -67,7 +67,9 @@ def load(settings: ScoreSettings) -> Loaded:
     described = [{"role": "references"} | references.description()]
     for file in predictions:
         result = joined(references, file, files, settings.split)
-        faults += (file.messages() if file.path != references.path else []) + result.faults
+        # references from the predictions' own file have its faults already
+        has_own = not settings.references and file is predictions[0]
+        faults += ([] if has_own else file.messages()) + result.faults
         notes += file.all_notes() + result.notes
         described.append(
             {"role": "predictions"} | file.description() | {"joined_by": result.joined_by}

@@ -151,3 +151,13 @@ def test_references_in_several_languages(tmp_path):
     ]
     found = problems(tmp_path, prediction_lines(), lines(references))
     faults_mention(found, ("r: ", "several scripts", "50.0 % Latin", "language="))
+
+
+@pytest.mark.parametrize("empty", ["[]", "id,caption\n", "id\tcaption\n"])
+def test_predictions_without_rows_are_missing_predictions(tmp_path, empty):
+    faults_mention(problems(tmp_path, empty), ("r:1: ", "3 of 3 ids have no prediction", "1, 2, 3"))
+
+
+def test_faults_of_a_file_that_is_also_the_references(tmp_path):
+    path = written(tmp_path, "p", reference_lines())
+    assert all("predictions; keep one" in fault for fault in faults(path, path))
