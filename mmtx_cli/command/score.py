@@ -1,5 +1,6 @@
 """``mmtx score``: metrics of captions of any tool, without a model of mmtx."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,7 +86,11 @@ def _faults(cfg: DictConfig) -> list[str]:
     if tokenizer is not None and str(tokenizer) not in TOKENIZERS:
         near = suggest(str(tokenizer), TOKENIZERS, full=True)
         faults.append(f"tokenizer={tokenizer}: is not a tokenizer; {near}")
-    faults += _system_faults(_texts(cfg, "predictions"), _texts(cfg, "systems"))
+    faults += _system_faults(_texts(cfg, "predictions"), cfg.get("systems"))
+    if cfg.get("rating_columns") and not cfg.get("ratings"):
+        faults.append("rating_columns: needs ratings=FILE")
+    if cfg.get("images") is not None and not Path(str(cfg["images"])).is_dir():
+        faults.append(f"images={cfg['images']}: no such folder; set it to the folder of the images")
     return faults + _training_faults(cfg)
 
 
@@ -123,8 +128,10 @@ def _metric_faults(metrics: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _system_faults(predictions: tuple[str, ...], systems: tuple[str, ...]) -> list[str]:
-    if not systems or (len(systems) == len(predictions) == len({*systems})):
+def _system_faults(predictions: tuple[str, ...], value: Any) -> list[str]:
+    systems = [] if value in (None, "") else value if OmegaConf.is_list(value) else [value]
+    names = {str(name).strip() for name in systems if name is not None} - {""}
+    if not systems or (len(systems) == len(predictions) == len(names)):
         return []
     return [
         f"systems: {len(systems)} names for {len(predictions)} files of predictions; give each "
@@ -135,7 +142,10 @@ def _system_faults(predictions: tuple[str, ...], systems: tuple[str, ...]) -> li
 def _training_faults(cfg: DictConfig) -> list[str]:
     """Return the fault of training captions that are the references, so that none is novel."""
     training = cfg.get("training")
-    if cfg.get("training_split") or training not in _texts(cfg, "references"):
+    if training is None:
+        return ["training_split: needs training=FILE"] if cfg.get("training_split") else []
+    same = {os.path.realpath(path) for path in _texts(cfg, "references")}
+    if cfg.get("training_split") or os.path.realpath(str(training)) not in same:
         return []
     return [f"training={training}: these are the references, too; set training_split=train"]
 
