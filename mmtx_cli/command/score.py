@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.unknown_keys import check_known_keys
+from mmtx_cli.data.manifest.table_file import MAX_COLUMNS
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.metric.tokenizer.split import TOKENIZERS
 from mmtx_cli.scoring.families import FAMILIES
@@ -172,5 +173,8 @@ def _column_faults(key: str, value: Any) -> list[str]:
     return faults + [
         f"{key}.{name}={column}: must be the name of a column, or its number from 1"
         for name, column in value.items()
-        if not ((isinstance(column, str) and column) or (type(column) is int and column > 0))
+        if not (
+            (isinstance(column, str) and column)
+            or (type(column) is int and 0 < column <= MAX_COLUMNS)
+        )
     ]

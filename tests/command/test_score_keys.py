@@ -27,6 +27,7 @@ def folder(tmp_path, monkeypatch):
         ({"training": "./refs.json"}, ("training=./refs.json", "training_split=train")),
         ({"training": "link.json"}, ("training=link.json", "training_split=train")),
         ({"systems": [None]}, ("systems", "one name of its own")),
+        ({"prediction_columns": {"caption": 999_999_999}}, ("caption=999999999", "number from 1")),
         ({"systems": [" "]}, ("systems", "one name of its own")),
     ],
 )

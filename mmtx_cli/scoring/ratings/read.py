@@ -31,7 +31,7 @@ def read_rated(settings: ScoreSettings) -> Rated:
         _check_keys(settings, references=True, predictions=False, why="judgements of Flickr8k")
         if len(settings.references) > 1 or settings.split is not None:
             raise ConfigError(
-                f"references: judgements of Flickr8k (ratings={path}) are of one file, "
+                f"references: judgements of Flickr8k (ratings={path}) are of one file; "
                 "set references= to Flickr8k.token.txt, without split"
             )
         return read_flickr8k(path, settings.references[0])
