@@ -1,5 +1,6 @@
 """``mmtx score``: metrics of captions of any tool, without a model of mmtx."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.unknown_keys import check_known_keys
+from mmtx_cli.data.manifest.table_file import MAX_COLUMNS
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.metric.tokenizer.split import TOKENIZERS
 from mmtx_cli.scoring.families import FAMILIES
@@ -84,7 +86,9 @@ def _faults(cfg: DictConfig) -> list[str]:
     if tokenizer is not None and str(tokenizer) not in TOKENIZERS:
         near = suggest(str(tokenizer), TOKENIZERS, full=True)
         faults.append(f"tokenizer={tokenizer}: is not a tokenizer; {near}")
-    faults += _system_faults(_texts(cfg, "predictions"), _texts(cfg, "systems"))
+    faults += _system_faults(_texts(cfg, "predictions"), cfg.get("systems"))
+    if cfg.get("images") is not None and not Path(str(cfg["images"])).is_dir():
+        faults.append(f"images={cfg['images']}: no such folder; set it to the folder of the images")
     return faults + _training_faults(cfg) + _unused(cfg)
 
 
@@ -127,8 +131,10 @@ def _metric_faults(metrics: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _system_faults(predictions: tuple[str, ...], systems: tuple[str, ...]) -> list[str]:
-    if not systems or (len(systems) == len(predictions) == len({*systems})):
+def _system_faults(predictions: tuple[str, ...], value: Any) -> list[str]:
+    systems = [] if value in (None, "") else value if OmegaConf.is_list(value) else [value]
+    names = {str(name).strip() for name in systems if name is not None} - {""}
+    if not systems or (len(systems) == len(predictions) == len(names)):
         return []
     return [
         f"systems: {len(systems)} names for {len(predictions)} files of predictions; give each "
@@ -139,7 +145,10 @@ def _system_faults(predictions: tuple[str, ...], systems: tuple[str, ...]) -> li
 def _training_faults(cfg: DictConfig) -> list[str]:
     """Return the fault of training captions that are the references, so that none is novel."""
     training = cfg.get("training")
-    if cfg.get("training_split") or training not in _texts(cfg, "references"):
+    if training is None:
+        return []
+    same = {os.path.realpath(path) for path in _texts(cfg, "references")}
+    if cfg.get("training_split") or os.path.realpath(str(training)) not in same:
         return []
     return [f"training={training}: these are the references, too; set training_split=train"]
 
@@ -182,5 +191,8 @@ def _column_faults(key: str, value: Any) -> list[str]:
     return faults + [
         f"{key}.{name}={column}: must be the name of a column, or its number from 1"
         for name, column in value.items()
-        if not ((isinstance(column, str) and column) or (type(column) is int and column > 0))
+        if not (
+            (isinstance(column, str) and column)
+            or (type(column) is int and 0 < column <= MAX_COLUMNS)
+        )
     ]

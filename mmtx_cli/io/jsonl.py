@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,8 +69,8 @@ def _is_deeper(value: Any, levels: int) -> bool:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise RepeatedKeyError(next(key for key in row if keys.count(key) > 1))
+        number = Counter(key for key, _ in pairs)
+        raise RepeatedKeyError(next(key for key in row if number[key] > 1))
     return row
 
 

@@ -169,3 +169,26 @@ def test_keys_that_are_missing(rate):
     )
     with raises(DataError, "none.csv", "not found"):
         run(config(ratings="none.csv"))
+
+
+def test_rated_captions_in_several_languages(rate):
+    rows = [("一只狗", "狗在跑", 1), ("一个男人", "两个人", 2), ("men", "two men", 3)]
+    table = lines({"caption": own, "references": [text], "rating": r} for own, text, r in rows)
+    with raises(DataError, "several scripts", "language="):
+        rate(table, references=None, predictions=None)
+
+
+def test_ids_that_are_numbers_of_a_column_with_gaps(rate):
+    ratings = {1.0: 2, 2.0: 3, 3.0: 1}
+    rated = rate(lines({"id": i, "rating": r} for i, r in ratings.items()), metrics=["overlap"])
+    assert rated[0]["ratings"]["captions"] == 3
+
+
+def test_judgements_of_flickr8k_need_one_file_of_captions(rate):
+    with raises(ConfigError, "references", "Flickr8k.token.txt"):
+        rate(
+            "a.jpg\tb.jpg#0\t1\t2\t3\n",
+            "ratings.txt",
+            references=["refs.json", "other.json"],
+            predictions=None,
+        )

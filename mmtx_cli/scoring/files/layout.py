@@ -27,7 +27,8 @@ class Layout:
         heads: Whether captions are in the outputs of a head, as of ``mmtx eval``.
         ordered: Whether rows without ids are known by their order.
         times: Columns of the start and the end of a segment.
-        cells: Whether a text may be a list written as text.
+        cells: Whether references may be a list written as text.
+        packed: Whether a prediction may be one; not of tools, which store the answer of a model.
     """
 
     captions: tuple[str, ...]
@@ -38,6 +39,7 @@ class Layout:
     ordered: bool = False
     times: tuple[str, str] = ("start", "end")
     cells: bool = False
+    packed: bool = False
 
 
 def prediction_layout(
@@ -81,7 +83,7 @@ def prediction_layout(
     if (caption := _caption(file, keys, columns, forms.PREDICTED)) is None:
         return None
     others = written or tuple(name for name in forms.OWN if name in keys and name != caption)
-    layout = Layout((caption,), _ids(keys), _paths(keys), others, cells=is_table)
+    layout = Layout((caption,), _ids(keys), _paths(keys), others, cells=is_table, packed=is_table)
     return _named(layout, file, columns)
 
 
@@ -154,6 +156,7 @@ def _named(layout: Layout, file: CaptionFile, columns: Columns) -> Layout:
         layout.ordered and not {"id", *paths} & {*given},
         (given.get("start", "start"), given.get("end", "end")),
         layout.cells,
+        layout.packed,
     )
 
 
@@ -189,6 +192,8 @@ def _caption(
         found, sure = [*found, *numbered], []
     if len(found) == 1 or sure:
         return sure[0] if sure else found[0]
+    if not keys:
+        return "caption"  # a file without rows: the join reports that all ids are missing
     what = "references" if are_references else "captions"
     shown = ", ".join(keys[:30]) + (" …" if len(keys) > 30 else "")
     file.complete = False
@@ -199,8 +204,6 @@ def _caption(
             f"looks like {tool.name} of another version: columns found: {shown}; expected: "
             f"{tool.expected}"
         )
-    elif not keys:
-        return "caption"
     else:
         problem = f"no column with {what}; columns found: {shown}"
     example = next((key for key in keys if key.lower() not in forms.IDS), "COLUMN")

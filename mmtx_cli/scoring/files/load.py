@@ -67,7 +67,11 @@ def load(settings: ScoreSettings) -> Loaded:
     described = [{"role": "references"} | references.description()]
     for file in predictions:
         result = joined(references, file, files, settings.split)
-        faults += (file.messages() if file.path != references.path else []) + result.faults
+        # references from the predictions' own file have its faults already
+        has_own = not settings.references and file is predictions[0]
+        faults += ([] if has_own else file.messages()) + result.faults
+        if not settings.references and not has_own:
+            faults += _other_references(references, file)
         notes += file.all_notes() + result.notes
         described.append(
             {"role": "predictions"} | file.description() | {"joined_by": result.joined_by}
@@ -81,6 +85,19 @@ def load(settings: ScoreSettings) -> Loaded:
     if faults:
         raise DataError(*dict.fromkeys(faults))
     return Loaded(systems, described, tuple(dict.fromkeys(notes)))
+
+
+def _other_references(references: CaptionFile, file: CaptionFile) -> list[str]:
+    """Return the fault of predictions whose own references are not those that are used."""
+    other = [
+        name for name, own in file.own.items() if own and own != references.captions.get(name, own)
+    ]
+    if not other:
+        return []
+    return [
+        f"{file.places[other[0]]}: {len(other)} of {len(file.own)} rows have other references than "
+        f"the same rows of {references.path}: ids {listed(other)}; set references=FILE"
+    ]
 
 
 def _references(settings: ScoreSettings, predictions: list[CaptionFile]) -> CaptionFile | None:

@@ -106,8 +106,8 @@ class PathIndex:
         if self._real is None:
             self._real = {}
             for full, names in self._full.items():
-                self._real.setdefault(os.path.realpath(full), []).extend(names)
-        found = (self._real.get(os.path.realpath(os.path.join(f, path)), []) for f in folders)
+                self._real.setdefault(_real(full), []).extend(names)
+        found = (self._real.get(_real(os.path.join(f, path)), []) for f in folders)
         return list(dict.fromkeys(name for names in found for name in names))
 
     def _by_end(self, path: str) -> list[str]:
@@ -127,6 +127,14 @@ class PathIndex:
         if own.start is None or own.end is None or media.start is None or media.end is None:
             return own.start is media.start is None
         return abs(own.start - media.start) < _TOLERANCE and abs(own.end - media.end) < _TOLERANCE
+
+
+def _real(path: str) -> str:
+    """Return a path without links, or as it is if no file can have this name."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a NUL character, or a lone surrogate
+        return path
 
 
 def _parts(path: str) -> tuple[str, ...]:

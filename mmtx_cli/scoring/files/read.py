@@ -100,7 +100,7 @@ def _prediction(
     if is_nan(value):
         file.fault(place, f"id {name}: the caption is NaN; leave the cell empty to score it 0")
         return ""
-    caption = predicted(value)
+    caption = predicted(value, layout.packed)
     if isinstance(caption, list):
         file.fault(place, f"id {name} has {len(caption)} predictions; keep one")
         return ""

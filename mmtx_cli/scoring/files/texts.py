@@ -26,11 +26,18 @@ def is_failure(caption: str) -> bool:
     return caption.strip().startswith(_FAILED)
 
 
-def predicted(value: Any) -> str | list[str] | None:
+def predicted(value: Any, is_cell: bool = False) -> str | list[str] | None:
     """Return the caption in a value; a list if there are several, None if there is none.
 
     lmms-eval writes lists of one text for each request, which are unpacked.
+
+    Args:
+        value: A text or a list.
+        is_cell: Whether a text may be a list that was written as text, as pandas writes it.
     """
+    if is_cell and isinstance(value, str) and (text := value.strip())[:1] == "[":
+        found = _list_in(text)
+        value = value if found is None else found
     while isinstance(value, list):
         if len(value) > 1:
             return value if all(isinstance(own, str) for own in value) else None

@@ -13,6 +13,7 @@ from mmtx_cli.scoring.ratings.rated import Rated, judgements_of, rated
 from mmtx_cli.scoring.ratings.table import RatedRow, RatingTable, read_table
 from mmtx_cli.scoring.settings import ScoreSettings
 from mmtx_cli.scoring.systems import read_captions, read_systems
+from mmtx_cli.scoring.tokenization import language_report
 
 
 def read_rated(settings: ScoreSettings) -> Rated:
@@ -28,6 +29,11 @@ def read_rated(settings: ScoreSettings) -> Rated:
     assert path is not None
     if is_flickr8k(path):
         _check_keys(settings, references=True, predictions=False, why="judgements of Flickr8k")
+        if len(settings.references) > 1 or settings.split is not None:
+            raise ConfigError(
+                f"references: judgements of Flickr8k (ratings={path}) are of one file; "
+                "set references= to Flickr8k.token.txt, without split"
+            )
         return read_flickr8k(path, settings.references[0])
     table = read_table(path, settings.rating_columns)
     if not table.has_caption:
@@ -40,14 +46,14 @@ def read_rated(settings: ScoreSettings) -> Rated:
             predictions=False,
             why="ratings with captions and references",
         )
-        return _of_captions(path, table.rows)
+        return _of_captions(settings, table.rows)
     if not table.has_id:
         raise DataError(
             f"{path}: has captions, but no column references, and no column id that names their "
             "references"
         )
     _check_keys(settings, references=True, predictions=False, why="ratings with captions")
-    return _of_captions(path, _with_references(settings, table.rows))
+    return _of_captions(settings, _with_references(settings, table.rows))
 
 
 def _check_keys(settings: ScoreSettings, *, references: bool, predictions: bool, why: str) -> None:
@@ -131,8 +137,11 @@ def _with_references(settings: ScoreSettings, rows: list[RatedRow]) -> list[Rate
     return [replace(row, references=tuple(captions[row.id])) for row in rows]
 
 
-def _of_captions(path: Path, rows: list[RatedRow]) -> Rated:
-    """Return the captions of the rows; rows with the same caption of a sample are one caption."""
+def _of_captions(settings: ScoreSettings, rows: list[RatedRow]) -> Rated:
+    """Return the captions of the rows; rows with the same caption of a sample are one caption.
+
+    Raises DataError for captions in several languages.
+    """
     groups: dict[tuple[str, str, str | None, tuple[str, ...]], list[RatedRow]] = {}
     for row in rows:
         groups.setdefault((row.system, row.id, row.caption, row.references), []).append(row)
@@ -152,4 +161,9 @@ def _of_captions(path: Path, rows: list[RatedRow]) -> Rated:
         [{} for _ in first],
     )
     ratings = [[value for row in own for value in row.ratings] for own in groups.values()]
-    return Rated({SYSTEM: captions}, judgements_of(path, ratings))
+    path = settings.ratings
+    references = " + ".join(map(str, settings.references)) or str(path)
+    faults, notes = language_report(captions, settings, (str(path), references))
+    if faults:
+        raise DataError(*faults)
+    return Rated({SYSTEM: captions}, judgements_of(path, ratings), tuple(notes))

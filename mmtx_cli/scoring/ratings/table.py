@@ -133,6 +133,8 @@ def _row(
     ratings = _ratings([cells.get(name) for name in rating_columns], faults)
     if not ratings and not faults:
         faults.append(f"no rating in {', '.join(rating_columns)}; fill it in or remove the row")
+    if isinstance(ident, float) and ident.is_integer():
+        ident = int(ident)  # as in the files of captions
     system = cell(SYSTEM)
     return RatedRow(
         place,
@@ -165,7 +167,7 @@ def _ratings(cells: Sequence[Any], faults: list[str]) -> list[float]:
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            faults.append(f"rating {value!r} is not a number; correct or empty the cell")
+            faults.append(f"rating {repr(value)[:40]} is not a number; correct or empty the cell")
         else:
             found.append(number)
     return found

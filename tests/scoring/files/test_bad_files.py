@@ -165,3 +165,36 @@ def test_references_in_several_languages(tmp_path):
     ]
     found = problems(tmp_path, prediction_lines(), lines(references))
     faults_mention(found, ("r: ", "several scripts", "50.0 % Latin", "language="))
+
+
+@pytest.mark.parametrize("empty", ["[]", "id,caption\n", "id\tcaption\n"])
+def test_predictions_without_rows_are_missing_predictions(tmp_path, empty):
+    faults_mention(problems(tmp_path, empty), ("r:1: ", "3 of 3 ids have no prediction", "1, 2, 3"))
+
+
+def test_faults_of_a_file_that_is_also_the_references(tmp_path):
+    path = written(tmp_path, "p", reference_lines())
+    assert all("predictions; keep one" in fault for fault in faults(path, path))
+
+
+def test_lists_written_as_text_in_a_table(tmp_path):
+    rows = [f"{name}\t['{caption}']" for name, caption in PREDICTIONS.items()]
+    table = "\n".join(["id\tcaption", *rows])
+    references = written(tmp_path, "r", reference_lines())
+    found = loaded(written(tmp_path, "p", table), references)
+    assert found.systems[0].predictions == list(PREDICTIONS.values())
+    several = table.replace("']", "', 'a dog']", 1)
+    faults_mention(problems(tmp_path, several), ("p:2: ", "id 1 has 2 predictions"))
+
+
+def test_systems_with_other_references_of_their_own(tmp_path):
+    def rows(reference):
+        return lines(
+            {"id": name, "caption": own, "references": [reference if name == "2" else "a dog"]}
+            for name, own in PREDICTIONS.items()
+        )
+
+    first = written(tmp_path, "p", rows("two men"))
+    assert len(loaded([first, written(tmp_path, "q", rows("two men"))]).systems) == 2
+    found = faults([first, written(tmp_path, "q", rows("a girl"))])
+    faults_mention(found, ("q:2: ", "1 of 3 rows", "other references", "ids 2", "references=FILE"))

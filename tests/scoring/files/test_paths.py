@@ -151,3 +151,11 @@ def test_references_without_files_cannot_be_found_by_path(tmp_path):
     references = written(tmp_path, "r", reference_lines())
     found = faults(written(tmp_path, "p", captioned("{}.jpg")), references)
     faults_mention(found, ("p: ", "path", "names no files", "manifest"))
+
+
+@pytest.mark.parametrize("name", ["img/\\u0000a.jpg", "\\ud800/a.jpg"])
+def test_paths_that_no_file_can_have(tmp_path, name):
+    references = written(tmp_path, "r", '{"id": "1", "image": "b.jpg", "captions": ["a dog"]}')
+    path = written(tmp_path, "p", f'{{"path": "{name}", "caption": "a dog"}}')
+    found = faults(path, references)
+    assert "no such file in the references" in found[0]
