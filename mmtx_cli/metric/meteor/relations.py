@@ -112,6 +112,12 @@ def relate(
     """Find the units of the texts and the relation between them; a stage without data is left out.
 
     Only phrases that have a relation are units.
+
+    Args:
+        texts: The texts.
+        stem: Gives the stem of a word.
+        synonyms: WordNet.
+        paraphrases: The table of paraphrases.
     """
     words = np.arange(len(texts.vocabulary))
     entries = [(words, words, np.zeros_like(words), np.zeros_like(words))]

@@ -117,7 +117,14 @@ def _wins(rate: Mapping[str, float] | None) -> tuple[float, float, float] | None
 
 
 def verdict(a: str, b: str, name: str, difference: Mapping[str, Any]) -> str:
-    """Return in words what a difference shows."""
+    """Return in words what a difference shows.
+
+    Args:
+        a: Name of the first system.
+        b: Name of the second system.
+        name: Name of the metric.
+        difference: A part of ``pairs`` in ``result.json``.
+    """
     if difference["shown"] is None:
         return "not tested"
     if not difference["shown"]:

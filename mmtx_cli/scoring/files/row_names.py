@@ -22,6 +22,14 @@ def name_of(
     """Return the id of a row as text; if it has none, record the error and return None.
 
     The row's files are recorded with it.
+
+    Args:
+        file: The file, whose errors, ids and media are recorded.
+        place: Location of the row (file:line).
+        row: The row.
+        layout: The columns of the file.
+        number: Number of the row, from 0.
+        form: The expected form of a row, for messages.
     """
     if layout.ordered and not layout.ids:
         name = str(number)
