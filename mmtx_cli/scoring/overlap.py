@@ -1,6 +1,10 @@
 """Words shared with the references: BLEU, ROUGE-L and CIDEr-D."""
 
+from collections.abc import Iterator
+
+from mmtx_cli.errors import listed
 from mmtx_cli.metric.caption import caption_scores
+from mmtx_cli.metric.tokenizer.tokenizer import Tokenizer
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.families import Measured
 from mmtx_cli.scoring.settings import ScoreSettings
@@ -15,4 +19,26 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     scores = caption_scores(
         captions.ids, captions.predictions, captions.references, tokenizer.tokens
     )
-    return Measured(scores, tokenizer.parameters)
+    return Measured(scores, tokenizer.parameters, tuple(_without_tokens(captions, tokenizer)))
+
+
+def _without_tokens(captions: Captions, tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield notes of captions of punctuation or pictograms, of which a tokenizer leaves nothing."""
+
+    def is_bare(caption: str) -> bool:
+        return not any(map(str.isalnum, caption)) and not tokenizer.tokens(caption)
+
+    sides = {
+        "predictions": [[own] if own.strip() else [] for own in captions.predictions],
+        "samples have references that": captions.references,
+    }
+    for side, texts in sides.items():
+        ids = [
+            ident for ident, own in zip(captions.ids, texts, strict=True) if any(map(is_bare, own))
+        ]
+        if ids:
+            yield (
+                f"{len(ids)} of {len(captions)} {side} have no tokens (only punctuation, emoji or "
+                f"invisible characters): ids {listed(ids)}; two captions without tokens count as "
+                "equal for ROUGE-L, as in the COCO evaluation"
+            )
