@@ -136,6 +136,7 @@ def test_only_the_first_inputs_are_explained(place, photos, captioner):
     mentions(done.stderr, "explained 3 of 10 inputs", "explain_limit=11")
 
 
+@pytest.mark.slow
 def test_films_and_sounds(tmp_path):
     manifest = make_events(tmp_path / "events", num=10, size=32)
     data = (f"data.path={manifest}", f"run_dir={tmp_path / 'model'}")

@@ -317,6 +317,7 @@ def test_what_cannot_be_exported(place, captioner, contrastive):
     assert not (place / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_is_replaced(place, captioner, copy):
     done = mmtx("export", captioner, f"out='{copy}'", "format=onnx", cwd=place)
     assert succeeded(done) == copy

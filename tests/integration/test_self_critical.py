@@ -90,6 +90,7 @@ def test_the_trained_model_is_a_captioner(place, scenes, trained):
     succeeded(mmtx("finetune", *SETTINGS, *more, "run_dir=critical_again", cwd=place))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(place, scenes, captioner):
     common = [
         *(*SETTINGS, captioner, scenes, "trainer.max_steps=24", "trainer.val_every=12"),

@@ -92,6 +92,7 @@ def test_parts_of_a_published_model_serve_no_other_head(trained, scenes, tmp_pat
     mentions(message, "encoder.image", "published model")
 
 
+@pytest.mark.slow
 def test_another_question_for_a_trained_model(trained, scenes, tmp_path):
     question = ("vlm.prompt='{text} Answer:'", "text='What color is it?'")
     picture = f"inputs={pictures(scenes)[0]}"

@@ -13,8 +13,8 @@ torch.set_num_threads(1)
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
-        torch.empty(16 * 2**20).fill_(1.0)
+    for _ in range(10):
+        torch.empty(8 * 2**20).fill_(1.0)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 faults()
