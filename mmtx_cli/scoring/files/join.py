@@ -60,7 +60,17 @@ def joined(
         [_single(files.get(name, {})) for name in ids],
         [_times(references, name) for name in ids] if files else [],
     )
+    if _are_references(result.captions):
+        result.notes.append(
+            f"{predictions.path}: every prediction is one of its references, word for word; check "
+            "that these are not the references themselves"
+        )
     return result
+
+
+def _are_references(captions: Captions) -> bool:
+    pairs = zip(captions.predictions, captions.references, strict=True)
+    return len(captions) > 1 and all(caption in own for caption, own in pairs)
 
 
 def _single(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:

@@ -182,3 +182,13 @@ def test_several_systems_share_ids_and_references(tmp_path):
     )
     assert [own.predictions for own in found.systems] == [CAPTIONS, ["a cat"] * 3]
     assert found.systems[0].ids == found.systems[1].ids
+
+
+def test_predictions_that_are_the_references_are_noted(tmp_path):
+    path = written(tmp_path, "r.tsv", table(["id", "caption"], PREDICTIONS.items(), "\t"))
+    (note,) = loaded(path, path).notes
+    assert "every prediction is one of its references" in note
+    assert not loaded(
+        written(tmp_path, "p.jsonl", prediction_lines()),
+        written(tmp_path, "r.jsonl", reference_lines()),
+    ).notes
