@@ -87,8 +87,6 @@ def _faults(cfg: DictConfig) -> list[str]:
         near = suggest(str(tokenizer), TOKENIZERS, full=True)
         faults.append(f"tokenizer={tokenizer}: is not a tokenizer; {near}")
     faults += _system_faults(_texts(cfg, "predictions"), cfg.get("systems"))
-    if cfg.get("images") is not None and not Path(str(cfg["images"])).is_dir():
-        faults.append(f"images={cfg['images']}: no such folder; set it to the folder of the images")
     return faults + _training_faults(cfg) + _unused(cfg)
 
 

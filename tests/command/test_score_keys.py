@@ -3,7 +3,7 @@
 import pytest
 
 from mmtx_cli.command.score import run
-from mmtx_cli.errors import ConfigError
+from mmtx_cli.errors import ConfigError, DataError
 from tests.command.test_score import config, prediction_lines, reference_lines
 from tests.messages import raises
 
@@ -33,6 +33,6 @@ def folder(tmp_path, monkeypatch):
 )
 def test_a_key_without_effect_is_a_fault(folder, settings, parts):
     (folder / "link.json").symlink_to("refs.json")
-    with raises(ConfigError, *parts):
+    with raises((ConfigError, DataError), *parts):
         run(config(**settings))
     assert not (folder / "runs").exists()

@@ -44,6 +44,8 @@ def load(settings: ScoreSettings) -> Loaded:
         DataError: with all errors of all files.
     """
     faults: list[str] = []
+    if settings.images is not None and not settings.images.is_dir():
+        faults.append(f"images={settings.images}: no such folder; set the folder of the images")
     predictions = []
     for path in settings.predictions:
         try:

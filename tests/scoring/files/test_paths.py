@@ -128,6 +128,7 @@ def test_coco_images_have_files_with_a_folder(tmp_path, monkeypatch):
             for c in own
         ],
     }
+    (tmp_path / "val").mkdir()
     references = written(tmp_path, "coco.json", json.dumps(coco))
     by_id = json.dumps([{"image_id": int(i), "caption": c} for i, c in PREDICTIONS.items()])
     found = loaded(written(tmp_path, "p", by_id), references, images=tmp_path / "val")
