@@ -76,7 +76,7 @@ def settings_of(query: QueryParams) -> Settings:
         if isinstance(number, int) and number > MOST_ROWS:
             raise RefusedRequestError(400, f"{key}={number}: at most {MOST_ROWS} in a request")
     if explain:  # heat maps belong to words
-        generation["token_scores"] = "true"
+        generation["token_scores"] = "true"  # nosec B105
     name = PurePosixPath(values.get("name", "").replace("\\", "/")).name or NAME
     text = values.get("text") or None
     return Settings(name, text, seed, bool(explain), tuple(sorted(generation.items())))
