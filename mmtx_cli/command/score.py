@@ -22,7 +22,7 @@ from mmtx_cli.suggest import suggest
 _COLUMNS = ("prediction_columns", "reference_columns")
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _LEAST = {"bootstrap": 1, "seed": 0, "permutations": 1, "gallery": 0}
-_DEFAULT = {"bootstrap": 1000, "seed": 1, "permutations": 10_000, "gallery": 12}
+_EXAMPLE = {"bootstrap": 1000, "seed": 1, "permutations": 10_000, "gallery": 12}
 
 
 def run(cfg: DictConfig) -> None:
@@ -41,8 +41,8 @@ def run(cfg: DictConfig) -> None:
 def _settings(cfg: DictConfig) -> ScoreSettings:
     """Return the settings; raise ConfigError if a file is missing, or a key or value invalid."""
     check_known_keys(cfg, "score")
-    numbers = {key: cfg.get(key, default) for key, default in _DEFAULT.items()}
-    metrics = _texts(cfg, "metrics") if "metrics" in cfg else ("overlap",)
+    numbers = {key: cfg.get(key) for key in _LEAST}
+    metrics = _texts(cfg, "metrics")
     plain: Any = OmegaConf.to_container(cfg)
     neural, more = neural_settings(plain, metrics)
     if faults := [*_faults(cfg), *_number_faults(numbers), *_metric_faults(metrics), *more]:
@@ -113,7 +113,7 @@ def _path(cfg: DictConfig, key: str) -> Path | None:
 
 def _number_faults(numbers: Mapping[str, Any]) -> list[str]:
     return [
-        f"{key}={value}: must be an integer of at least {_LEAST[key]}, e.g. {key}={_DEFAULT[key]}"
+        f"{key}={value}: must be an integer of at least {_LEAST[key]}, e.g. {key}={_EXAMPLE[key]}"
         for key, value in numbers.items()
         if type(value) is not int or value < _LEAST[key]
     ]

@@ -45,6 +45,7 @@ def config(**settings):
         "run_dir": "runs/score/one",
     }
     keys |= {"bootstrap": 50, "seed": 1, "split": None, "metrics": ["overlap"]}
+    keys |= {"permutations": 100, "gallery": 12}
     return OmegaConf.create(keys | settings)
 
 

@@ -36,7 +36,8 @@ def rows(
     texts, faults = _captions(Path(captions))
     listed: dict[str, tuple[str, str]] = {}
     for split, path in splits.items():
-        for line, name in _lines(Path(path)):
+        for line, text in text_lines(Path(path)):
+            name = text.strip()
             where = f"{path}:{line}"
             if name in listed:
                 faults.append(f"{where}: {name} is already listed at {listed[name][1]}; remove one")
@@ -63,7 +64,8 @@ def rows(
 def _captions(path: Path) -> tuple[dict[str, list[str]], list[str]]:
     texts: dict[str, list[str]] = defaultdict(list)
     faults = []
-    for line, text in _lines(path):
+    for line, written in text_lines(path):
+        text = written.strip()
         name, tab, caption = text.partition("\t")
         name, mark, _ = name.partition("#")
         if tab and mark and caption.strip():
@@ -73,7 +75,11 @@ def _captions(path: Path) -> tuple[dict[str, list[str]], list[str]]:
     return dict(texts), faults
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number and content of each line of a text file of Flickr8k that is not blank.
+
+    Raises DataError if the file cannot be read.
+    """
     try:
         text = read_text(path, MAX_DOCUMENT_BYTES).removeprefix("\ufeff")
     except OSError as error:
@@ -82,4 +88,4 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: {error}; use a UTF-8 text file") from error
     for line, content in enumerate(text.split("\n"), 1):
         if content.strip():
-            yield line, content.strip()
+            yield line, content.strip("\r")

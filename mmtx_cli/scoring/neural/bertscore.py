@@ -21,7 +21,7 @@ from mmtx_cli.scoring.families import Measured
 from mmtx_cli.scoring.neural.baseline import Baseline, read_baseline
 from mmtx_cli.scoring.neural.batches import unit
 from mmtx_cli.scoring.neural.settings import NeuralSettings
-from mmtx_cli.scoring.neural.similarity import empty_note, normalized
+from mmtx_cli.scoring.neural.texts import empty_note, trimmed
 from mmtx_cli.scoring.settings import ScoreSettings
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     weights = str(own.weights)
     encoder, layer = _loaded(neural)
     baseline = read_baseline(own.baseline, layer) if own.baseline else None
-    predictions, references = normalized(captions)
+    predictions, references = trimmed(captions)
     tokens = _tokens(encoder, [*predictions, *(text for group in references for text in group)])
     weight = weight_of(encoder, own.idf, [tokens[x] for group in references for x in group])
     values = np.empty((len(captions), 3))

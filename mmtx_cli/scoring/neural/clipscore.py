@@ -18,7 +18,7 @@ from mmtx_cli.scoring.neural.batches import Vectors, encode, unit
 from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, File, file_of
 from mmtx_cli.scoring.neural.long_captions import pieces
 from mmtx_cli.scoring.neural.settings import NeuralSettings
-from mmtx_cli.scoring.neural.similarity import empty_note, normalized, pairs_of
+from mmtx_cli.scoring.neural.texts import empty_note, pairs_of, trimmed
 from mmtx_cli.scoring.settings import ScoreSettings
 
 
@@ -34,7 +34,7 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     files = _files(captions, model, own.modality)
     prefix = model.prefix if own.prefix is None else own.prefix.strip()
     texts = _Texts(state, prefix)
-    predictions, references = normalized(captions)
+    predictions, references = trimmed(captions)
     long = texts.long([*predictions, *(text for group in references for text in group)])
     if long and own.long_captions == "error":
         raise DataError(_too_long(captions, long, model))
@@ -214,7 +214,7 @@ def _media_vectors(
 
 
 def _too_long(captions: Captions, long: set[str], model: DualEncoder) -> str:
-    predictions, references = normalized(captions)
+    predictions, references = trimmed(captions)
     ids = [
         name
         for name, caption, own in zip(captions.ids, predictions, references, strict=True)

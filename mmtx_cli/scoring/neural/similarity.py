@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmtx_cli.io.unicode import composed
-from mmtx_cli.metric.embedding.cosine import Pairs, similarity_scores
+from mmtx_cli.metric.embedding.cosine import similarity_scores
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.families import Measured
 from mmtx_cli.scoring.neural.batches import Vectors, encode
 from mmtx_cli.scoring.neural.settings import NeuralSettings
+from mmtx_cli.scoring.neural.texts import empty_note, pairs_of, trimmed
 from mmtx_cli.scoring.settings import ScoreSettings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
     """
     own, state = settings.neural, _state(settings.neural)
     encoder = state.encoder
-    predictions, references = normalized(captions)
+    predictions, references = trimmed(captions)
     different = list(dict.fromkeys([*predictions, *(x for group in references for x in group)]))
     tokens = dict(zip(different, encoder.tokens(different), strict=True))
     vectors = state.vectors = encode(
@@ -70,23 +70,3 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
         encoder.description(),
         notes + empty_note("similarity", empty),
     )
-
-
-def normalized(captions: Captions) -> tuple[list[str], list[list[str]]]:
-    """Return predictions and references in NFC, without white space around them."""
-    predictions = [composed(text).strip() for text in captions.predictions]
-    return predictions, [[composed(x).strip() for x in own] for own in captions.references]
-
-
-def pairs_of(predictions: list[str], references: list[list[str]], vectors: Vectors[str]) -> Pairs:
-    """Return each prediction with its references, as rows of the vectors."""
-    flat = [text for group in references for text in group]
-    counts = np.array([len(group) for group in references])
-    return Pairs(vectors.rows(predictions), vectors.rows(flat), counts)
-
-
-def empty_note(what: str, empty: np.ndarray, score: str = "0") -> tuple[str, ...]:
-    """Return a sentence about empty predictions and their score, or nothing."""
-    if not (count := int(empty.sum())):
-        return ()
-    return (f"{what}: {count} of {len(empty)} predictions are empty and score {score}",)

@@ -8,12 +8,12 @@ Source: Hodosh, Young, Hockenmaier, JAIR 47 (2013), 853-899. Lines of the first 
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtx_cli.data.importer.flickr8k import text_lines
 from mmtx_cli.errors import DataError, truncate
-from mmtx_cli.io.untrusted.bounded_file import MAX_DOCUMENT_BYTES, RefusedFileError, read_text
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.ratings.rated import Rated, judgements_of
 
@@ -24,7 +24,7 @@ def is_flickr8k(path: Path) -> bool:
     """Return whether a file has the form of Flickr8k's judgements, by its first line."""
     if path.suffix.lower() in (".parquet", ".jsonl", ".ndjson") or not path.is_file():
         return False
-    first = next(_lines(path), (0, ""))[1].split("\t")
+    first = next(text_lines(path), (0, ""))[1].split("\t")
     return len(first) == 5 and "#" in first[1]
 
 
@@ -128,7 +128,7 @@ def _notes(known: int, total: int, crowd: bool) -> tuple[str, ...]:
 
 def _judged(path: Path) -> list[_Judged]:
     rows, faults = [], []
-    for line, text in _lines(path):
+    for line, text in text_lines(path):
         place, cells = f"{path}:{line}", text.split("\t")
         try:
             image, caption_id, *numbers = cells
@@ -151,7 +151,7 @@ def _captions(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
     texts: dict[str, str] = {}
     images: dict[str, list[str]] = defaultdict(list)
     faults = []
-    for line, text in _lines(path):
+    for line, text in text_lines(path):
         name, tab, caption = text.partition("\t")
         image, mark, _ = name.partition("#")
         if not (tab and mark and caption.strip()):
@@ -171,15 +171,3 @@ def _captions(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
 def _stem(name: str) -> str:
     """Return an image's name up to the first period: one name has a second suffix, ``.jpg.1``."""
     return name.partition(".")[0]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = read_text(path, MAX_DOCUMENT_BYTES).removeprefix("\ufeff")
-    except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
-    except RefusedFileError as error:
-        raise DataError(f"{path}: {error}; use a UTF-8 text file") from error
-    for line, content in enumerate(text.split("\n"), 1):
-        if content.strip():
-            yield line, content.strip("\r")
