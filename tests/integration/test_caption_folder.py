@@ -46,8 +46,14 @@ def kill(args, place, ready):
     return stopped(args, place, signal.SIGKILL, ready, group=True).returncode
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method", ["generation.num_beams=2", "generation.do_sample=true"])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("generation.num_beams=2", marks=pytest.mark.slow),
+        "generation.do_sample=true",
+    ],
+)
 def test_a_killed_run_is_continued_to_the_same_bytes(place, photos, captioner, kills, method):
     whole, cut = photos.parent / "whole", photos.parent / "cut"
     done = mmtx(*arguments(photos, captioner, whole, method), cwd=place)
@@ -81,6 +87,7 @@ def test_a_killed_run_is_continued_to_the_same_bytes(place, photos, captioner, k
         assert len(list(photos.rglob("*.txt"))) == 21
 
 
+@pytest.mark.slow
 def test_processes_share_the_work(place, photos, captioner):
     alone, shared = photos.parent / "alone", photos.parent / "shared"
     succeeded(mmtx(*arguments(photos, captioner, alone), cwd=place))

@@ -101,7 +101,7 @@ def test_the_best_of_several_texts_however_it_was_found(place, photos, captioner
     assert page.count('src="data:image/png;base64,') == 10
 
 
-@pytest.mark.parametrize("parts", [0, 1])
+@pytest.mark.parametrize("parts", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_run_is_continued_to_the_same_files(place, photos, captioner, parts):
     whole, cut = photos.parent / "whole", photos.parent / "cut"
     succeeded(mmtx(*arguments(photos, captioner, whole, "explain=true"), cwd=place))
@@ -119,6 +119,7 @@ def test_a_killed_run_is_continued_to_the_same_files(place, photos, captioner, p
     assert (cut / "captions.jsonl").read_bytes() == (whole / "captions.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_processes_share_the_work(place, photos, captioner):
     alone, shared = photos.parent / "alone", photos.parent / "shared"
     succeeded(mmtx(*arguments(photos, captioner, alone, "explain=true"), cwd=place))

@@ -14,6 +14,8 @@ from tests.integration.test_resume import steps_done
 from tests.language_models import save_language_model, save_tokenizer
 from tests.messages import mentions
 
+pytestmark = pytest.mark.xdist_group("language_model")  # so that the model is trained once
+
 pytest.importorskip("peft")
 LORA = "decoder.lora={r: 4}"
 
@@ -112,6 +114,7 @@ def test_a_merged_model_needs_no_other_file(manifest, tmp_path):
     mentions(message, "decoder: weights=", "not found")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(manifest, weights, tmp_path):
     common = command(manifest, weights, LORA, "trainer.max_steps=40", "trainer.log_every=1")
     common.remove("trainer.max_steps=2")
@@ -225,6 +228,7 @@ def test_weights_are_found_from_another_folder(manifest, tmp_path):
     succeeded(done)
 
 
+@pytest.mark.slow
 def test_questions_in_the_prompt(manifest, weights, tmp_path):
     """The text of each row is part of the prompt, without a text encoder."""
     args = command(manifest, weights, LORA, QUESTION, "head.captioning.target=answers")

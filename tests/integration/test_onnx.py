@@ -19,6 +19,8 @@ from tests.messages import mentions
 
 from .fixtures import AWKWARD_NAME
 
+pytestmark = pytest.mark.xdist_group("onnx")  # so that the model is exported once
+
 PER_BATCH = "data.batch_size=2"
 TORCH = ("torch", "torchvision", "torchaudio", "torchcodec", "pytorch_lightning", "safetensors")
 BLOCKED = """
@@ -89,6 +91,7 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.quick_cases(2)
 def test_captions_are_those_of_the_model(place, photos, captioner, onnx, method):
     rows = {}
     for name, model in (("torch", captioner), ("onnx", onnx)):

@@ -13,6 +13,8 @@ from tests.command_line import CAPTIONER, error_message, mmtx, refused, stopped,
 from tests.integration.fixtures import AWKWARD_NAME
 from tests.messages import mentions
 
+pytestmark = pytest.mark.xdist_group("self_critical")  # so that the model is trained once
+
 SETTINGS = (
     "head=self_critical",
     "head.captioning.num_samples=3",
@@ -63,6 +65,7 @@ def test_it_starts_from_the_captioner_and_logs_the_rewards(place, trained):
     assert any(not torch.equal(start[name], end[name]) for name in start)
 
 
+@pytest.mark.slow
 def test_the_trained_model_is_a_captioner(place, scenes, trained):
     """Its folder names no start and no setting of the training, and works without them."""
     config = json.loads((trained / "model" / "config.json").read_text())

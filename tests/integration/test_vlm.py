@@ -14,6 +14,8 @@ from tests.language_models import save_language_model
 from tests.messages import mentions
 from tests.vision_language_models import save_vision_language_model
 
+pytestmark = pytest.mark.xdist_group("vlm")  # so that the model is trained once
+
 pytest.importorskip("peft")
 LORA = "vlm.lora={r: 2}"
 BATCHES = [arg for arg in TINY if arg.startswith(("data.", "trainer."))]
@@ -124,6 +126,7 @@ def test_a_trained_one_is_saved_without_the_published_weights(trained, scenes, t
     assert "captioning/cider" in result["metrics"]
 
 
+@pytest.mark.slow
 def test_an_exported_one_is_published_again(scenes, tmp_path):
     weights = save_vision_language_model(tmp_path / "model")
     run = train(scenes, weights, tmp_path / "run", LORA)
@@ -138,6 +141,7 @@ def test_an_exported_one_is_published_again(scenes, tmp_path):
     mentions(message, "vlm: weights=", "not found")
 
 
+@pytest.mark.slow
 def test_films_are_read_as_films(tmp_path):
     films = make_events(tmp_path / "events", num=20, size=32)
     weights = save_vision_language_model(tmp_path / "model", "qwen2_vl")

@@ -94,6 +94,7 @@ def test_the_stored_model_has_names_of_before():
 
 
 @pytest.mark.parametrize("ckpt", EXPECTED["metrics"])
+@pytest.mark.quick_cases(1)
 def test_it_is_evaluated_to_the_same_figures(place, ckpt):
     run = succeeded(
         mmtx(

@@ -15,6 +15,8 @@ from tests.messages import mentions
 
 from .running import BYTES, answer_of
 
+pytestmark = pytest.mark.xdist_group("server")  # so that the server starts once
+
 
 def bomb(side):
     """A PNG of a few bytes that claims to have many pixels."""

@@ -16,6 +16,8 @@ from tests.predicting import command, lines, model_folder
 
 from .running import BYTES, answer_of, gone, running
 
+pytestmark = pytest.mark.xdist_group("server")  # so that the server starts once
+
 EXACT = 1e-4
 NAMES = ("0.png", "film.mp4", "1.png", "2.png", "5.jpg", "3.png", "4.png", "5.png")
 
@@ -86,6 +88,7 @@ def test_other_paths_and_methods(server):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.quick_cases(1)
 def test_a_signal_lets_requests_finish(served_model, media, tmp_path, number, status):
     body = (media / "1.png").read_bytes()
     with running(served_model, tmp_path, "decoders=1") as server:
