@@ -2,9 +2,9 @@
 
 Run from the project's root: ``python tests/benchmark/score_command.py``. BLEU-1 to 4, ROUGE-L and
 CIDEr-D of captions with 5 references each, drawn from the grammar of ``score.py`` and written as
-COCO files; a process a run, with compiled modules, as those of an installed package are (a run on
-a few captions before the others writes them). pycocoevalcap runs with its Java tokenizer where there is Java.
-The modules are compiled before, as in an installed mmtx. ``--samples 100000`` gives the memory of a large set; ``--alone`` leaves pycocoevalcap out.
+COCO files; a process a run. A run on a few captions comes first and writes the compiled modules,
+which an installed package has. pycocoevalcap runs with its Java tokenizer where there is Java.
+``--samples 100000`` gives the memory of a large set; ``--alone`` leaves pycocoevalcap out.
 """
 
 import argparse
