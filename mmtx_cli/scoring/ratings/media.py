@@ -10,6 +10,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.files.caption_file import CaptionFile, Media
 from mmtx_cli.scoring.files.media import files_of
+from mmtx_cli.scoring.files.texts import is_nan
 
 MODALITIES = ("image", "video", "audio")
 TIMES = ("start", "end")
@@ -21,7 +22,11 @@ def media_in(cells: Mapping[str, Any], faults: list[str]) -> Media | None:
     A row may have one file of each modality, and the times of a segment in seconds.
     """
     given = {name: cells.get(name) for name in (*MODALITIES, *TIMES)}
-    filled = {name: value for name, value in given.items() if value not in (None, "")}
+    filled = {
+        name: value
+        for name, value in given.items()
+        if value not in (None, "") and not is_nan(value)
+    }
     paths = {name: value for name, value in filled.items() if name in MODALITIES}
     faults += [
         f"{name} is {repr(value)[:40]}; write the path of one file"

@@ -100,7 +100,7 @@ def test_a_rating_beside_several_is_not_counted_with_them(table):
 
 
 def test_files_of_the_samples(table):
-    found = table("id,image,video,start,end,rating\na,a.png,,,,1\nb,,b.mp4,1.5,3,2\nc,,,,,2\n")
+    found = table("id,image,video,start,end,rating\na,a.png,,,,1\nb,,b.mp4,1.5,3,2\nc,nan,,,,2\n")
     first, second, third = (row.media for row in found.rows)
     assert (first.paths, first.start) == ({"image": ("a.png",)}, None)
     assert (second.paths, second.start, second.end) == ({"video": ("b.mp4",)}, 1.5, 3)
