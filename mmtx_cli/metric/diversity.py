@@ -22,6 +22,13 @@ def normalized(caption: str) -> str:
     return " ".join(composed(caption.casefold()).split())
 
 
+def unspaced(key: str) -> str:
+    """Return a normalized caption without white space and zero-width spaces, which do not matter in
+    languages that do not separate words: some tools write them between words.
+    """
+    return "".join(key.split()).replace("\u200b", "")
+
+
 def diversity(captions: Sequence[str]) -> dict[str, Any]:
     """Return how often captions repeat, compared in their normalized form.
 

@@ -80,22 +80,18 @@ class Corpus:
             position = position[longer]
             # an n-gram is identified by the id of its first n - 1 tokens and its last token
             key = gram[longer] * vocabulary + self.tokens[position + order - 1]
-            ngrams, gram = _count(key, caption[position], self.sample, num_captions)
+            ngrams, gram = _count(key, caption[position], self.sample)
             counted.append(ngrams)
         return tuple(counted)
 
 
-def _count(
-    key: np.ndarray, caption: np.ndarray, sample: np.ndarray, num_captions: int
-) -> tuple[Ngrams, np.ndarray]:
-    """Count the n-grams with these ``key`` values [p] in ``caption`` [p]; p < 2**31.
+def _count(key: np.ndarray, caption: np.ndarray, sample: np.ndarray) -> tuple[Ngrams, np.ndarray]:
+    """Count the n-grams with these ``key`` values [p] in ``caption`` [p], increasing; p < 2**31.
 
     Returns:
         The n-grams, and the n-gram id at each position [p].
     """
-    if (int(key.max(initial=0)) + 1) * num_captions >= 2**63:
-        key = np.unique(key, return_inverse=True)[1]
-    order = np.argsort(key * num_captions + caption)
+    order = _stable_order(key)
     key, caption = key[order], caption[order]
     new_gram = _changes(key)
     new_entry = new_gram | _changes(caption)
@@ -114,6 +110,18 @@ def _count(
         np.flatnonzero(new_group).astype(np.int32),
     )
     return ngrams, numbered
+
+
+def _stable_order(key: np.ndarray) -> np.ndarray:
+    """Return the order [p] that sorts keys [p] of at least 0; equal ones keep their places.
+
+    NumPy sorts 16 bits at a time in linear time (radix sort), other integers by comparisons.
+    """
+    order = np.argsort(key.astype(np.uint16), kind="stable")  # the last 16 bits
+    for shift in range(16, int(key.max(initial=0)).bit_length(), 16):
+        digits = (key >> shift).astype(np.uint16)
+        order = order[np.argsort(digits[order], kind="stable")]
+    return order
 
 
 def _changes(values: np.ndarray) -> np.ndarray:

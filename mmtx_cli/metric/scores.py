@@ -12,6 +12,8 @@ from mmtx_cli.errors import MmtxError
 
 # Resampled sums are computed in chunks of about this many numbers to bound the memory.
 _PIECE = 4_000_000
+# Rows are drawn in chunks of about this many numbers, which fit into the CPU cache.
+_DRAWN = 1 << 16
 
 Metrics = dict[str, np.ndarray]
 
@@ -217,10 +219,14 @@ def percentile_intervals(resampled: Metrics, level: float = 0.95) -> dict[str, t
 
 def bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) -> np.ndarray:
     """Return how often each row is drawn, [resamples, rows]: multinomial, ``num_rows`` draws."""
-    drawn = rng.integers(num_rows, size=(resamples, num_rows))
-    drawn += np.arange(resamples)[:, None] * num_rows
-    counts = np.bincount(drawn.ravel(), minlength=resamples * num_rows)
-    return counts.reshape(resamples, num_rows).astype(np.float64)
+    weights = np.empty((resamples, num_rows))
+    step = max(1, _DRAWN // num_rows)
+    for first in range(0, resamples, step):
+        part = weights[first : first + step]
+        drawn = rng.integers(num_rows, size=part.shape)
+        drawn += np.arange(len(part))[:, None] * num_rows
+        part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
+    return weights
 
 
 def _weighted(weights: np.ndarray, statistics: np.ndarray) -> np.ndarray:

@@ -5,10 +5,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.metric.diversity import normalized
+from mmtx_cli.metric.diversity import normalized, unspaced
 from mmtx_cli.metric.properties.endings import FUNCTION_WORDS, are_english
 from mmtx_cli.metric.properties.measured import properties
+from mmtx_cli.metric.properties.repetition import repeated_order
 from mmtx_cli.metric.tokenizer.language import UNDETERMINED
+from mmtx_cli.metric.tokenizer.tokenizer import UNSEPARATED
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.families import Measured
 from mmtx_cli.scoring.settings import ScoreSettings
@@ -29,15 +31,21 @@ def measure(captions: Captions, settings: ScoreSettings) -> Measured:
         [*map(tokenizer.tokens, texts)] for texts in (captions.predictions, first)
     )
     language = _language_of_endings(tokenizer.language, first_words)
+    spaced = tokenizer.language.split("-")[0] not in UNSEPARATED - {"ko"}
+    order = repeated_order(tokenizer.language, tokenizer.name == "char")
     training = None
     parameters: dict[str, Any] = dict(tokenizer.parameters)
     if settings.training is not None:
         training = training_captions(settings)
+        training = training if spaced else frozenset(map(unspaced, training))
         parameters |= {"training": str(settings.training), "training_captions": len(training)}
     if language is not None:
         parameters["language_of_endings"] = language
-    found = properties(captions.predictions, words, language, training)
-    people = properties(first, first_words, language, training)
+    if tokenizer.name == "char":
+        parameters["repeated_characters"] = order
+    how: Any = {"spaced": spaced, "order": order}
+    found = properties(captions.predictions, words, language, training, **how)
+    people = properties(first, first_words, language, training, **how)
     return Measured(
         found.scores,
         parameters,

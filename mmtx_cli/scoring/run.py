@@ -1,5 +1,6 @@
 """``mmtx score``: read, join, measure, compare, write."""
 
+import gc
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,13 @@ def score(settings: ScoreSettings, plain: Mapping[str, Any]) -> Path:
         DataError: with all errors of the files; nothing is written.
     """
     start = time.perf_counter()
-    material = _read(settings)
+    # what is loaded by now and the captions stay until the end: there is no garbage to look for
+    gc.disable()
+    try:
+        material = _read(settings)
+    finally:
+        gc.freeze()
+        gc.enable()
     systems, rated = material.systems, material.rated
     measured = {
         name: {family: measure(family, captions, settings) for family in settings.metrics}

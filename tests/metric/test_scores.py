@@ -3,7 +3,7 @@ import pytest
 
 from mmtx_cli.errors import MmtxError
 from mmtx_cli.metric import scores as module
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Scores, bootstrap_weights
 from tests.messages import raises
 
 
@@ -99,3 +99,12 @@ def test_a_difference_is_drawn_in_pairs(normal):
     low, high = mean_of(normal + noise).minus(mean_of(normal)).intervals(resamples=4000)["mean"]
     half = 1.96 * noise.std() / np.sqrt(len(noise))
     assert (low, high) == pytest.approx((noise.mean() - half, noise.mean() + half), abs=0.01)
+
+
+def test_resamples_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
+    whole = bootstrap_weights(7, 5, np.random.default_rng(3))
+    assert (whole.sum(axis=1) == 5).all()
+    drawn = np.random.default_rng(3).integers(5, size=(7, 5))
+    assert whole.tolist() == [np.bincount(row, minlength=5).tolist() for row in drawn]
+    monkeypatch.setattr(module, "_DRAWN", 10)
+    assert (bootstrap_weights(7, 5, np.random.default_rng(3)) == whole).all()

@@ -75,3 +75,29 @@ def test_empty_captions(empty):
     assert metrics["empty"] == (0.5 if not empty else 0)
     assert metrics["broken_end"] == 0.5
     assert metrics["length"] == 1
+
+
+@pytest.mark.parametrize(
+    ("training", "predictions", "repeating"),
+    [
+        ("一只 狗 在 草地 上 奔跑", ["一只狗在草地上奔跑", "红色的球和红色的盒子"], 0),
+        ("犬 が 芝生 を 走る", ["犬が芝生を走る", "赤いボールと赤い箱があります"], 0),
+        ("สุนัข\u200bกำลัง\u200bวิ่ง", ["สุนัขกำลังวิ่ง", "ผู้ชายคนหนึ่งกับผู้ชายอีกคน"], 0),
+        ("一只 狗", ["一只狗", "一只狗在跑一只狗在跑"], 0.5),
+        ("犬 が", ["犬が", "男の子が走って男の子が走って"], 0.5),
+        ("สุนัข วิ่ง", ["สุนัขวิ่ง", "สุนัขกำลังวิ่งสุนัขกำลังวิ่ง"], 0.5),
+    ],
+)
+def test_languages_that_do_not_separate_words(tmp_path, training, predictions, repeating):
+    """White space is no difference, and a word that comes twice, in characters, no repetition."""
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"id": "1", "captions": [training]}))
+    own = captions(predictions, [[predictions[0]], [predictions[0] + predictions[1]]])
+    found = measure(own, settings(training=path))
+    metrics = found.scores.metrics()
+    assert found.scores.per_sample["novel"].tolist() == [0, 1]
+    assert metrics["repeating"] == repeating
+    assert "broken_end" not in metrics
+    assert found.parameters["repeated_characters"] in (5, 6, 10)
+    spaced = captions([predictions[0], training], own.references)
+    assert measure(spaced, settings()).whole["identical"] == 1

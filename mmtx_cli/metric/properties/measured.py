@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmtx_cli.metric.diversity import normalized
+from mmtx_cli.metric.diversity import normalized, unspaced
 from mmtx_cli.metric.properties.endings import has_broken_end
-from mmtx_cli.metric.properties.repetition import repeats, repetition
+from mmtx_cli.metric.properties.repetition import REPEATED_ORDER, repeats, repetition
 from mmtx_cli.metric.properties.vocabulary import distinct, vocabulary
 from mmtx_cli.metric.scores import Metric, Metrics, Scores
 
@@ -46,6 +46,9 @@ def properties(
     words: Sequence[Sequence[str]],
     language: str | None,
     training: Set[str] | None = None,
+    *,
+    spaced: bool = True,
+    order: int = REPEATED_ORDER,
 ) -> Properties:
     """Return the properties of captions.
 
@@ -53,13 +56,17 @@ def properties(
         captions: [n] captions as written.
         words: [n] words of each caption.
         language: A key of ``endings.FUNCTION_WORDS``; without it, ``broken_end`` is left out.
-        training: Training captions in their normalized form; without them, ``novel`` is left out.
+        training: Training captions in their normalized form, without white space unless ``spaced``;
+            if there are none, ``novel`` is left out.
+        spaced: Whether white space distinguishes captions.
+        order: Number of words of the sequences that ``repeating`` looks for.
     """
     keys = [normalized(caption) for caption in captions]
+    keys = keys if spaced else [unspaced(key) for key in keys]
     means: dict[str, list[float] | list[int] | list[bool]] = {
         "length": [len(own) for own in words],
         "repetition": [repetition(own) for own in words],
-        "repeating": [repeats(own) for own in words],
+        "repeating": [repeats(own, order) for own in words],
         "empty": [not key for key in keys],
     }
     if language is not None:

@@ -5,6 +5,20 @@ from itertools import pairwise
 
 REPEATED_ORDER = 3
 """Number of words of the sequences that a caption should not contain twice."""
+REPEATED_CHARACTERS = {"zh": 5, "ja": 6}
+"""The same where captions are characters, by language: about three words."""
+_REPEATED_LETTERS = 10
+"""The same for alphabets and syllabaries with marks, such as Thai."""
+
+
+def repeated_order(language: str, of_characters: bool) -> int:
+    """Return the length, in tokens, of the sequences that a caption should not contain twice.
+
+    Three characters are often one word, with its particle, which may well come twice.
+    """
+    if not of_characters:
+        return REPEATED_ORDER
+    return REPEATED_CHARACTERS.get(language.split("-")[0], _REPEATED_LETTERS)
 
 
 def repetition(text: Sequence[Hashable]) -> float:

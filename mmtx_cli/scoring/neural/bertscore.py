@@ -43,6 +43,9 @@ LAYERS = {
     "microsoft/deberta-large-mnli": 18,
 }
 """The layer of each model that agrees best with people (WMT16), by the authors of BERTScore."""
+_LAYERS = {name.rpartition("/")[2]: layer for name, layer in LAYERS.items()}
+"""The same by the last part of the name: the hub has moved models to organizations since, such as
+``FacebookAI/roberta-large``."""
 _NAMES = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
 _TEXTS = 2048
 """Texts whose token vectors are kept at a time."""
@@ -107,7 +110,7 @@ def chosen_layer(weights: str, layer: int | None) -> int:
     from mmtx_cli.scoring.neural.text_encoder import resolved, short_name
 
     depth = getattr(model_config(resolved(weights)).get_text_config(), "num_hidden_layers", None)
-    chosen = layer or LAYERS.get(weights) or LAYERS.get(short_name(weights))
+    chosen = layer or _LAYERS.get(short_name(weights).rpartition("/")[2])
     if chosen is None:
         raise ConfigError(
             f"bertscore.layer: required for {weights}, whose best layer is not known; set it to 1 "

@@ -86,7 +86,13 @@ def dual_encoder(settings: NeuralSettings) -> DualEncoder:
     if own.ckpt:
         from mmtx_cli.scoring.neural.trained_dual import TrainedDualEncoder
 
-        return TrainedDualEncoder(own.ckpt, settings.device, settings.batch_size, own.num_frames)
+        return TrainedDualEncoder(
+            own.ckpt,
+            settings.device,
+            settings.batch_size,
+            own.num_frames,
+            settings.trusted_packages,
+        )
     from mmtx_cli.api.load import device_of
     from mmtx_cli.scoring.neural.hub_dual import HubDualEncoder
     from mmtx_cli.scoring.neural.text_encoder import errors_of

@@ -5,6 +5,7 @@ used, and the classes that the file names are never imported.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmtx_cli.decoder.language_model import weights_hash
 from mmtx_cli.encoder.backbone.base import load_strictly
 from mmtx_cli.hub.huggingface import optional_file
 from mmtx_cli.io.jsonl import parsed_json
@@ -52,7 +54,7 @@ class SentenceEncoder:
         modules = _modules(weights)
         self.is_described = bool(modules)
         self.modes: list[str] = ["mean"]
-        self.projections: list[Callable[[Tensor], Tensor]] = []
+        self.projections: list[Dense] = []
         for kind, path in modules[1:]:
             settings = _settings(weights, f"{path}/config.json") if path else {}
             if kind == "Pooling":
@@ -64,6 +66,11 @@ class SentenceEncoder:
                     )
             elif kind == "Dense":
                 self.projections.append(_dense(weights, path, settings).to(device))
+        # of the text encoder alone, as for other metrics, if nothing else has weights
+        parts = [self.encoder.hash, *(weights_hash(layer)[:16] for layer in self.projections)]
+        self.hash = parts[0]
+        if self.projections:
+            self.hash = sha256(" ".join(parts).encode()).hexdigest()[:16]
 
     def prepared(self, text: str) -> str:
         """Return the text that the tokenizer reads."""
@@ -86,6 +93,7 @@ class SentenceEncoder:
         """Return what identifies the model, for ``result.json``."""
         return {
             **self.encoder.description(self.weights),
+            "weights_hash": self.hash,
             "pooling": self.modes,
             "projections": len(self.projections),
             "prompt": self.prompt,

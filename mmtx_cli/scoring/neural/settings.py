@@ -60,6 +60,7 @@ class NeuralSettings:
         similarity: Settings of the family of this name.
         bertscore: Likewise.
         clipscore: Likewise.
+        trusted_packages: Packages that the components of a model of mmtx may come from.
     """
 
     device: str = "auto"
@@ -67,6 +68,7 @@ class NeuralSettings:
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
     bertscore: BertScoreSettings = field(default_factory=BertScoreSettings)
     clipscore: ClipScoreSettings = field(default_factory=ClipScoreSettings)
+    trusted_packages: tuple[str, ...] = ()
 
     def faults(self, metrics: tuple[str, ...]) -> list[str]:
         """Return an error for each key that is missing or invalid for these families."""
@@ -142,6 +144,7 @@ def neural_settings(
                 faults.append(f"{name}: {value!r} is not of type {kind.__name__}")
     if faults:
         return NeuralSettings(), faults
+    plain["trusted_packages"] = tuple(map(str, values.get("trusted_packages") or ()))
     for name, section in sections.items():
         plain[name] = section(**(values.get(name) or {}))
     settings = NeuralSettings(**plain)

@@ -1,6 +1,8 @@
 """A dual encoder that was trained with mmtx, for CLIPScore."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,9 @@ from jaxtyping import Float
 
 from mmtx_cli.api.load import load
 from mmtx_cli.data.pieces import Piece
+from mmtx_cli.decoder.language_model import weights_hash
 from mmtx_cli.distributed.process import Process
-from mmtx_cli.errors import ConfigError
+from mmtx_cli.errors import ConfigError, MmtxError
 from mmtx_cli.inference.head_predictions import predicted
 from mmtx_cli.scoring.neural.dual_encoder import DualEncoder, File, Unread
 
@@ -18,7 +21,12 @@ class TrainedDualEncoder(DualEncoder):
     """A run folder, checkpoint or model folder of mmtx with a contrastive head."""
 
     def __init__(
-        self, ckpt: str, device: str, batch_size: int, num_frames: int | None = None
+        self,
+        ckpt: str,
+        device: str,
+        batch_size: int,
+        num_frames: int | None = None,
+        trusted_packages: Sequence[str] = (),
     ) -> None:
         """Load the model.
 
@@ -27,6 +35,7 @@ class TrainedDualEncoder(DualEncoder):
             device: As for ``mmtx_cli.load``.
             batch_size: Inputs per batch.
             num_frames: Frames of a video; None: as in training.
+            trusted_packages: Packages that the model's components may come from.
 
         Raises:
             CheckpointError: if it cannot be loaded.
@@ -34,7 +43,15 @@ class TrainedDualEncoder(DualEncoder):
         """
         settings = {} if num_frames is None else {"num_frames": num_frames}
         self.ckpt = ckpt
-        self.model = load(ckpt, device=device, batch_size=batch_size, settings=settings)
+        with _errors_of_key():
+            self.model = load(
+                ckpt,
+                device=device,
+                batch_size=batch_size,
+                trusted_packages=trusted_packages,
+                settings=settings,
+            )
+        self.hash = weights_hash(self.model.network)[:16]
         heads = [
             name
             for name, head in self.model.network.head.items()
@@ -86,4 +103,20 @@ class TrainedDualEncoder(DualEncoder):
         """Return what identifies the model and how it reads media, for ``result.json``."""
         preparation = self.model.reader.preparation
         frames = {"num_frames": preparation.num_frames} if "video" in self.model.modalities else {}
-        return {"ckpt": self.ckpt, "head": self.head, "max_tokens": self.limit, **frames}
+        return {
+            "ckpt": self.ckpt,
+            "weights_hash": self.hash,
+            "head": self.head,
+            "max_tokens": self.limit,
+            **frames,
+        }
+
+
+@contextmanager
+def _errors_of_key() -> Iterator[None]:
+    """Name the key ``clipscore.ckpt`` in errors of loading a model, which call it ``ckpt``."""
+    try:
+        yield
+    except MmtxError as error:
+        faults = [re.sub(r"^ckpt\b(?=[=:])", "clipscore.ckpt", fault) for fault in error.faults]
+        raise type(error)(*faults) from error

@@ -15,6 +15,8 @@ from pathlib import Path
 from mmtx_cli.data.importer.flickr8k import text_lines
 from mmtx_cli.errors import DataError, truncate
 from mmtx_cli.scoring.captions import Captions
+from mmtx_cli.scoring.files.caption_file import Media
+from mmtx_cli.scoring.ratings.media import with_media
 from mmtx_cli.scoring.ratings.rated import Rated, judgements_of
 
 SYSTEM = "captions"
@@ -44,7 +46,7 @@ class _Judged:
         return yes + no > 0 and abs(share - yes / (yes + no)) < 1e-5
 
 
-def read_flickr8k(path: Path, token_file: Path) -> Rated:
+def read_flickr8k(path: Path, token_file: Path, folder: Path | None = None) -> Rated:
     """Return the judged captions with the references of the images that they are shown with.
 
     The judgements of the experts are three observations of each caption, and captions that are also
@@ -55,6 +57,7 @@ def read_flickr8k(path: Path, token_file: Path) -> Rated:
     Args:
         path: The judgements.
         token_file: ``Flickr8k.token.txt``.
+        folder: The folder of the images, for scores that look at them.
 
     Raises:
         DataError: with file:line, for lines of another form, and for captions or images that the
@@ -83,6 +86,10 @@ def read_flickr8k(path: Path, token_file: Path) -> Rated:
         ],
         [{} for _ in kept],
     )
+    more: list[str] = []
+    if folder is not None:
+        pictures = [Media({"image": (row.image,)}) for row in kept]
+        captions, more = with_media(captions, pictures, path, folder)
     if bare := [row for row, own in zip(kept, captions.references, strict=True) if not own]:
         raise DataError(
             f"{bare[0].place}: all captions of image {bare[0].image} in {token_file} are rated, so "
@@ -90,7 +97,7 @@ def read_flickr8k(path: Path, token_file: Path) -> Rated:
         )
     ratings = [row.numbers[:1] if crowd else row.numbers for row in kept]
     notes = _notes(len(known) if crowd else len(judged) - len(kept), len(judged), crowd)
-    return Rated({SYSTEM: captions}, judgements_of(path, ratings), notes)
+    return Rated({SYSTEM: captions}, judgements_of(path, ratings), (*notes, *more))
 
 
 def check_known(

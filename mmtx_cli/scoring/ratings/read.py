@@ -7,13 +7,20 @@ from pathlib import Path
 
 from mmtx_cli.errors import ConfigError, DataError, listed, truncate
 from mmtx_cli.scoring.captions import Captions
+from mmtx_cli.scoring.files.caption_file import Media
 from mmtx_cli.scoring.files.load import Loaded
+from mmtx_cli.scoring.files.media import files_of
+from mmtx_cli.scoring.files.read import read_references
 from mmtx_cli.scoring.ratings.flickr8k import SYSTEM, is_flickr8k, read_flickr8k
+from mmtx_cli.scoring.ratings.media import check_images, with_media
 from mmtx_cli.scoring.ratings.rated import Rated, judgements_of, rated
 from mmtx_cli.scoring.ratings.table import RatedRow, RatingTable, read_table
 from mmtx_cli.scoring.settings import ScoreSettings
-from mmtx_cli.scoring.systems import read_captions, read_systems
+from mmtx_cli.scoring.systems import read_systems
 from mmtx_cli.scoring.tokenization import language_report
+
+_Sample = tuple[Mapping[str, Path], tuple[float, float] | None]
+"""The files of a sample by modality, and the start and end of its segment."""
 
 
 def read_rated(settings: ScoreSettings) -> Rated:
@@ -34,7 +41,9 @@ def read_rated(settings: ScoreSettings) -> Rated:
                 f"references: judgements of Flickr8k (ratings={path}) are of one file; "
                 "set references= to Flickr8k.token.txt, without split"
             )
-        return read_flickr8k(path, settings.references[0])
+        check_images(settings.images)
+        found = read_flickr8k(path, settings.references[0], settings.images)
+        return _in_one_language(found, settings, str(settings.references[0]))
     table = read_table(path, settings.rating_columns)
     if not table.has_caption:
         _check_keys(settings, references=True, predictions=True, why="ratings by id")
@@ -46,14 +55,14 @@ def read_rated(settings: ScoreSettings) -> Rated:
             predictions=False,
             why="ratings with captions and references",
         )
-        return _of_captions(settings, table.rows)
+        return _of_captions(settings, table.rows, {})
     if not table.has_id:
         raise DataError(
             f"{path}: has captions, but no column references, and no column id that names their "
             "references"
         )
     _check_keys(settings, references=True, predictions=False, why="ratings with captions")
-    return _of_captions(settings, _with_references(settings, table.rows))
+    return _of_captions(settings, *_with_references(settings, table.rows))
 
 
 def _check_keys(settings: ScoreSettings, *, references: bool, predictions: bool, why: str) -> None:
@@ -125,26 +134,47 @@ def _of_predictions(
     return rated(path, systems, ratings, loaded)
 
 
-def _with_references(settings: ScoreSettings, rows: list[RatedRow]) -> list[RatedRow]:
-    """Return the rows with the references of their ids."""
-    captions = read_captions(settings.references, settings.split, settings.reference_columns)
-    if faults := [
+def _with_references(
+    settings: ScoreSettings, rows: list[RatedRow]
+) -> tuple[list[RatedRow], dict[str, _Sample]]:
+    """Return the rows with the references of their ids, and what the references say of each id."""
+    check_images(settings.images)
+    file = read_references(settings.references, settings.split, settings.reference_columns)
+    if faults := file.messages() or [
         f"{row.place}: id {row.id} has no references in {listed(settings.references)}"
         for row in rows
-        if row.id not in captions
+        if row.id not in file.captions
     ]:
         raise DataError(*truncate(faults))
-    return [replace(row, references=tuple(captions[row.id])) for row in rows]
+    files = files_of(file, settings.images)
+    known = {name: _sample(own, file.media[name]) for name, own in files.items()}
+    return [replace(row, references=tuple(file.captions[row.id])) for row in rows], known
 
 
-def _of_captions(settings: ScoreSettings, rows: list[RatedRow]) -> Rated:
+def _sample(files: Mapping[str, tuple[Path, ...]], media: Media) -> _Sample:
+    """Return the file of each modality, if there is one only, and the times of the segment."""
+    times = None if media.start is None or media.end is None else (media.start, media.end)
+    return {name: own[0] for name, own in files.items() if len(own) == 1}, times
+
+
+def _of_captions(
+    settings: ScoreSettings, rows: list[RatedRow], known: Mapping[str, _Sample]
+) -> Rated:
     """Return the captions of the rows; rows with the same caption of a sample are one caption.
 
-    Raises DataError for captions in several languages.
+    Args:
+        settings: The settings.
+        rows: The rows with their references.
+        known: The files of samples that the references name, for rows without files of their own.
+
+    Raises:
+        DataError: for captions in several languages.
     """
-    groups: dict[tuple[str, str, str | None, tuple[str, ...]], list[RatedRow]] = {}
+    groups: dict[tuple[object, ...], list[RatedRow]] = {}
     for row in rows:
-        groups.setdefault((row.system, row.id, row.caption, row.references), []).append(row)
+        files = row.media and (*row.media.paths.items(), row.media.start, row.media.end)
+        same = (row.system, row.id, row.caption, row.references, files)
+        groups.setdefault(same, []).append(row)
     first = [own[0] for own in groups.values()]
     ids = [row.id or row.place.rpartition(":")[2] for row in first]
     number = Counter(ids)
@@ -160,10 +190,37 @@ def _of_captions(settings: ScoreSettings, rows: list[RatedRow]) -> Rated:
         [list(row.references) for row in first],
         [{} for _ in first],
     )
-    ratings = [[value for row in own for value in row.ratings] for own in groups.values()]
     path = settings.ratings
+    assert path is not None
+    captions, notes = with_media(captions, [row.media for row in first], path, settings.images)
+    captions = _with_known(captions, first, known)
+    ratings = [[value for row in own for value in row.ratings] for own in groups.values()]
+    found = Rated({SYSTEM: captions}, judgements_of(path, ratings), tuple(notes))
     references = " + ".join(map(str, settings.references)) or str(path)
-    faults, notes = language_report(captions, settings, (str(path), references))
+    return _in_one_language(found, settings, references)
+
+
+def _with_known(captions: Captions, rows: list[RatedRow], known: Mapping[str, _Sample]) -> Captions:
+    """Return the captions [n] of rows [n] with the files that the references name."""
+    if not known:
+        return captions
+    own = zip(captions.media, captions.segments or [None] * len(rows), strict=True)
+    found = [
+        sample if row.media else known.get(row.id, ({}, None))
+        for row, sample in zip(rows, own, strict=True)
+    ]
+    return replace(
+        captions, media=[files for files, _ in found], segments=[times for _, times in found]
+    )
+
+
+def _in_one_language(found: Rated, settings: ScoreSettings, references: str) -> Rated:
+    """Return the rated captions of one system with notes about their scripts.
+
+    Raises DataError for captions in several languages.
+    """
+    (captions,) = found.systems.values()
+    faults, notes = language_report(captions, settings, (str(settings.ratings), references))
     if faults:
         raise DataError(*faults)
-    return Rated({SYSTEM: captions}, judgements_of(path, ratings), tuple(notes))
+    return replace(found, notes=(*found.notes, *notes))

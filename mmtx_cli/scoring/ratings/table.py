@@ -9,8 +9,10 @@ from typing import Any
 
 from mmtx_cli.data.manifest.table_file import check_exists, read_lines
 from mmtx_cli.errors import DataError, truncate
+from mmtx_cli.scoring.files.caption_file import Media
 from mmtx_cli.scoring.files.row_names import id_of
 from mmtx_cli.scoring.files.texts import references_in
+from mmtx_cli.scoring.ratings.media import media_in
 
 ID = ("id", "image_id")
 CAPTION = ("caption", "candidate")
@@ -31,6 +33,7 @@ class RatedRow:
         caption: The rated caption; None if it is the one with this id in the predictions.
         references: References in the row.
         ratings: The judgements, at least one.
+        media: The files of the sample as written; None if the row names none.
     """
 
     place: str
@@ -39,6 +42,7 @@ class RatedRow:
     caption: str | None
     references: tuple[str, ...]
     ratings: tuple[float, ...]
+    media: Media | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def read_table(path: Path, rating_columns: Sequence[str] = ()) -> RatingTable:
             so on. In JSON Lines a cell may be a list of ratings.
 
     Raises:
-        DataError: with file:line, for each row that has no rating, or one that is not a number.
+        DataError: with file:line, for each row that has no rating, or one that is not a number;
+            for columns of several forms, one of which may be a summary of the others.
     """
     check_exists(path, "table of ratings", _SUFFIXES, "set ratings= to the table")
     lines = list(read_lines(path))
@@ -102,7 +107,18 @@ def _rating_columns(path: Path, columns: list[str], given: Sequence[str]) -> lis
             f"{path}: no column rating; columns: {', '.join(columns) or 'none'}; name those with "
             "ratings, e.g. rating_columns=[human]"
         )
+    forms = {_RATING.fullmatch(name) and re.sub(r"\d+", "1", name.casefold()) for name in found}
+    if not given and len(forms) > 1:
+        raise DataError(
+            f"{path}: {', '.join(found)}: one of them may be the mean of the others, which is no "
+            f"judgement; name those with ratings, rating_columns=[{','.join(_numbered(found))}]"
+        )
     return found
+
+
+def _numbered(columns: Sequence[str]) -> list[str]:
+    """Return the columns with a number, or the first one if there are none."""
+    return [name for name in columns if name[-1].isdigit()] or [*columns[:1]]
 
 
 def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
@@ -143,6 +159,7 @@ def _row(
         caption if isinstance(caption, str) else None,
         references,
         tuple(ratings),
+        media_in(cells, faults),
     )
 
 

@@ -7,6 +7,7 @@ import torch
 
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.scoring.families import measure
+from mmtx_cli.scoring.neural.bertscore import chosen_layer
 from tests.messages import mentions, raises
 from tests.scoring.neural.models import captions, roberta, settings, unit
 
@@ -161,3 +162,16 @@ def test_the_layer_must_exist_and_be_chosen_if_the_best_one_is_unknown(weights):
         bertscore(weights, layer=4)
     with raises(ConfigError, "bertscore.layer: required", "1 to 3"):
         bertscore(weights, layer=None)
+
+
+@pytest.mark.parametrize("name", ["FacebookAI/roberta-large", "roberta-large", "own/roberta-large"])
+def test_models_of_organizations_have_the_layer_of_the_authors(name, monkeypatch):
+    from transformers import RobertaConfig
+
+    from mmtx_cli.hub import huggingface
+
+    monkeypatch.setattr(
+        huggingface, "model_config", lambda weights: RobertaConfig(num_hidden_layers=24)
+    )
+    assert chosen_layer(name, None) == 17
+    assert chosen_layer("microsoft/deberta-large-mnli", None) == 18

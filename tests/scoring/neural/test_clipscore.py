@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmtx_cli.decoder.language_model import weights_hash
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.scoring.families import measure
 from tests.integration.fixtures import AWKWARD_NAME
@@ -302,6 +303,7 @@ def test_a_dual_encoder_of_mmtx_gives_the_cosines_of_the_python_api(trained, pic
     np.testing.assert_allclose(found(measured)[:, 1], 2 * values * best / total, atol=1e-4)
     assert measured.parameters["prefix"] == ""
     assert measured.parameters["head"] == "contrastive"
+    assert measured.parameters["weights_hash"] == weights_hash(model.network)[:16]
 
 
 def test_files_that_a_model_of_mmtx_cannot_read_are_named(trained, pictures, tmp_path):

@@ -10,6 +10,7 @@ import torch
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.scoring.families import measure
+from mmtx_cli.scoring.neural.sentence_encoder import SentenceEncoder
 from tests.messages import mentions, raises
 from tests.scoring.neural.models import captions, roberta, settings, unit
 
@@ -152,11 +153,16 @@ def test_prompt_lower_case_and_projection(weights, tmp_path):
         },
     )
     state = {f"linear.{name}": x.detach() for name, x in layer.named_parameters()}
-    save_file(state, Path(folder) / "2_Dense/model.safetensors")
+    path = Path(folder) / "2_Dense/model.safetensors"
+    save_file(state, path)
     matrix, bias = (x.detach().double().numpy() for x in (layer.weight, layer.bias))
     plain = reference_vectors(weights, lambda x: np.tanh(matrix @ x.mean(axis=0) + bias), 40)
     values = expected(lambda text: plain(f"dog: {text.lower()}"))
-    np.testing.assert_allclose(found(similarity(folder)), values, atol=1e-5)
+    measured = similarity(folder)
+    np.testing.assert_allclose(found(measured), values, atol=1e-5)
+    save_file({**state, "linear.bias": 2 * state["linear.bias"]}, path)
+    other = SentenceEncoder(folder, torch.device("cpu")).description()
+    assert other["weights_hash"] != measured.parameters["weights_hash"]
 
 
 @pytest.mark.parametrize(

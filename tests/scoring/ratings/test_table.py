@@ -86,3 +86,35 @@ def test_every_fault_has_its_line(table):
 def test_nothing_that_says_what_is_rated(table):
     with raises(DataError, "id", "caption", "columns: name, rating"):
         table("name,rating\na,3\n")
+
+
+def test_a_rating_beside_several_is_not_counted_with_them(table):
+    """It may be their mean."""
+    text = "id,rating_1,rating_2,rating\na,1,4,2.5\nb,2,2,2\n"
+    with raises(DataError, "rating_1, rating_2, rating:", "rating_columns=[rating_1,rating_2]"):
+        table(text)
+    found = table(text, rating_columns=("rating_1", "rating_2"))
+    assert [row.ratings for row in found.rows] == [(1, 4), (2, 2)]
+    with raises(DataError, "rating_columns=[rating]"):
+        table("id,rating,ratings\na,1,4\n")
+
+
+def test_files_of_the_samples(table):
+    found = table("id,image,video,start,end,rating\na,a.png,,,,1\nb,,b.mp4,1.5,3,2\nc,nan,,,,2\n")
+    first, second, third = (row.media for row in found.rows)
+    assert (first.paths, first.start) == ({"image": ("a.png",)}, None)
+    assert (second.paths, second.start, second.end) == ({"video": ("b.mp4",)}, 1.5, 3)
+    assert third is None
+    with pytest.raises(DataError) as caught:
+        table(
+            '{"id": 1, "image": ["a", "b"], "rating": 1}\n'
+            '{"id": 2, "video": "a", "start": 3, "rating": 1}\n'
+            '{"id": 3, "video": "a", "start": 3, "end": 2, "rating": 1}\n',
+            "r.jsonl",
+        )
+    faults_mention(
+        [fault.rpartition("/")[2] for fault in caught.value.faults],
+        ("r.jsonl:1: ", "image", "one file"),
+        ("r.jsonl:2: ", "start is 3", "None"),
+        ("r.jsonl:3: ", "start is 3", "end 2"),
+    )
