@@ -113,7 +113,8 @@ def _text_rows(file: CaptionFile, lines: list[str]) -> Rows:
     if not lines[-1]:
         lines.pop()
     written = [line for line in lines[:_SAMPLED] if line.strip()]
-    if all(map(_TOKEN_LINE.fullmatch, written)):
+    # a damaged line is reported by its number
+    if 2 * sum(map(bool, map(_TOKEN_LINE.fullmatch, written))) > len(written):
         file.form = FLICKR
         return _token_rows(file, lines)
     below = written[1:] if len(written) > 2 else written  # the first line may be a header
