@@ -89,6 +89,11 @@ def _decoded(file: CaptionFile, data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{file.path}:{line}: invalid UTF-8; save the file as UTF-8") from None
+    if "\n" not in text and "\r" in text.strip():
+        raise DataError(
+            f"{file.path}: its lines end with a carriage return only; save the file with line "
+            "feeds (\\n)"
+        )
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(f"{file.path}:{line}: contains a NUL character; pass {_FORMATS}")

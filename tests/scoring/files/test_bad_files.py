@@ -290,3 +290,9 @@ def test_other_keys_of_a_manifest_that_appear_late_do_not_count(tmp_path):
     captions = lines({"id": str(n), "caption": "a"} for n in range(30))
     (found,) = loaded(written(tmp_path, "p.jsonl", captions), references).systems
     assert found.references[25] == ["a dog 25"]
+
+
+def test_lines_of_classic_mac_are_an_error(tmp_path):
+    references = written(tmp_path, "r.jsonl", reference_lines())
+    table = written(tmp_path, "p.csv", "id,caption\r1,a dog\r2,two men\r3,a girl\r")
+    faults_mention(faults(table, references), ("p.csv: ", "carriage return", "line feeds"))
