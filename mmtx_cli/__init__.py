@@ -4,9 +4,11 @@ From Python, ``mmtx_cli.load`` loads a trained model: see docs/python.md.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would delay every command
+    from typing import Any
+
     from mmtx_cli.api.load import load
     from mmtx_cli.api.model import Model
     from mmtx_cli.api.rows import Caption, Explained, Word
@@ -24,7 +26,7 @@ _LAZY = {
 """Modules of the names that are imported when they are used: they import torch."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a part of the Python API."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,17 @@
-"""Entry point of ``python -m mmtx_cli``, the same as ``mmtx``."""
+"""Entry point of ``mmtx`` and of ``python -m mmtx_cli``."""
 
 import sys
 
-from mmtx_cli.cli import main
+from mmtx_cli.io.early_interrupt import end_on_interrupt
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line; from the first moment on, Ctrl-C ends it without a traceback."""
+    end_on_interrupt()
+    from mmtx_cli.cli import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

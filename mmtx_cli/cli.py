@@ -143,9 +143,11 @@ def run_and_report_errors(command: str, args: list[str]) -> int:
     from mmtx_cli.distributed import ranks
     from mmtx_cli.distributed.signals import KeepInterrupt
     from mmtx_cli.errors import Interrupted, MmtxError, OutputError, RunError, print_faults
+    from mmtx_cli.io.early_interrupt import raise_on_interrupt
     from mmtx_cli.io.quoting import argument
 
     try:
+        raise_on_interrupt()
         with KeepInterrupt():
             launch(command, args)
     except MmtxError as error:

@@ -9,11 +9,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.unknown_keys import check_known_keys
-from mmtx_cli.data.manifest.table_file import MAX_COLUMNS
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.metric.tokenizer.split import TOKENIZERS
 from mmtx_cli.scoring.families import FAMILIES
-from mmtx_cli.scoring.files.layout import FIELDS
+from mmtx_cli.scoring.files.named_columns import column_faults, named_columns
 from mmtx_cli.scoring.neural.settings import neural_settings
 from mmtx_cli.scoring.run import score
 from mmtx_cli.scoring.settings import ScoreSettings
@@ -45,7 +44,12 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
     metrics = _texts(cfg, "metrics")
     plain: Any = OmegaConf.to_container(cfg)
     neural, more = neural_settings(plain, metrics)
-    if faults := [*_faults(cfg), *_number_faults(numbers), *_metric_faults(metrics), *more]:
+    if faults := [
+        *_faults(cfg, plain),
+        *_number_faults(numbers),
+        *_metric_faults(metrics),
+        *more,
+    ]:
         raise ConfigError(*faults)
     return ScoreSettings(
         _paths(cfg, "references"),
@@ -54,24 +58,24 @@ def _settings(cfg: DictConfig) -> ScoreSettings:
         metrics,
         numbers["bootstrap"],
         numbers["seed"],
+        numbers["permutations"],
+        numbers["gallery"],
         images=_path(cfg, "images"),
-        prediction_columns=_columns(cfg.get("prediction_columns")),
-        reference_columns=_columns(cfg.get("reference_columns")),
+        prediction_columns=named_columns(plain.get("prediction_columns")),
+        reference_columns=named_columns(plain.get("reference_columns")),
         language=_text(cfg, "language"),
         tokenizer=_text(cfg, "tokenizer"),
         systems=_texts(cfg, "systems"),
-        permutations=numbers["permutations"],
         training=_path(cfg, "training"),
         training_split=_text(cfg, "training_split"),
         ratings=_path(cfg, "ratings"),
         rating_columns=_texts(cfg, "rating_columns"),
-        gallery=numbers["gallery"],
         neural=neural,
         meteor_data=_path(cfg, "meteor_data"),
     )
 
 
-def _faults(cfg: DictConfig) -> list[str]:
+def _faults(cfg: DictConfig, plain: Mapping[str, Any]) -> list[str]:
     """Return the faults of files, columns, language, tokenizer and names of systems."""
     faults = []
     if not cfg.get("predictions") and not cfg.get("ratings"):
@@ -79,7 +83,7 @@ def _faults(cfg: DictConfig) -> list[str]:
             "predictions: required; set predictions=FILE (captions of any tool: COCO results, JSON "
             "Lines, CSV, TSV or a caption a line)"
         )
-    faults += [fault for key in _COLUMNS for fault in _column_faults(key, cfg.get(key))]
+    faults += [fault for key in _COLUMNS for fault in column_faults(key, plain.get(key))]
     language, tokenizer = cfg.get("language"), cfg.get("tokenizer")
     if language is not None and not _LANGUAGE.fullmatch(str(language)):
         faults.append(f"language={language}: must be a code such as en, zh or ja")
@@ -164,33 +168,4 @@ def _unused(cfg: DictConfig) -> list[str]:
         f"{key}={cfg[key]}: changes nothing without {what}"
         for key, has_effect, what in needed
         if cfg.get(key) and not has_effect
-    ]
-
-
-def _columns(value: Any) -> dict[str, str | int]:
-    return {} if value is None else {str(name): column for name, column in value.items()}
-
-
-def _column_faults(key: str, value: Any) -> list[str]:
-    """Return the faults of a mapping of fields to columns."""
-    if value is None:
-        return []
-    if not OmegaConf.is_dict(value):
-        return [
-            f"{key}={value}: must map fields to columns, '{key}={{id: file, caption: comment}}'"
-        ]
-    faults = [
-        f"{key}.{name}: unknown field; {suggest(str(name), FIELDS, full=True)}"
-        for name in value
-        if name not in FIELDS
-    ]
-    if len({type(column) is int for column in value.values()}) > 1:
-        faults.append(f"{key}={value}: use names, or numbers if the table has no header")
-    return faults + [
-        f"{key}.{name}={column}: must be the name of a column, or its number from 1"
-        for name, column in value.items()
-        if not (
-            (isinstance(column, str) and column)
-            or (type(column) is int and 0 < column <= MAX_COLUMNS)
-        )
     ]

@@ -11,6 +11,7 @@ from mmtx_cli.metric.ngrams import Corpus
 from mmtx_cli.metric.ptb.tokenize import tokenize
 from mmtx_cli.metric.rouge import rouge_scores
 from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.tokenizer.tokenizer import chosen_tokenizer
 
 
 def coco_tokens(caption: str) -> list[str]:
@@ -22,19 +23,20 @@ def caption_scores(
     ids: list[str],
     candidates: list[str],
     references: list[list[str]],
-    tokens: Callable[[str], list[str]] = coco_tokens,
+    tokens: Callable[[str], list[str]] | None = None,
 ) -> Scores:
     """Return ``bleu_1`` … ``bleu_4``, ``rouge_l`` (in [0, 1]) and ``cider`` (in [0, 10]).
 
     The metrics of the MS-COCO caption evaluation (Chen et al., 2015, arXiv:1504.00325), including
-    its tokenizer, on captions in NFC. An empty candidate scores 0. ``cider`` is left out where it
-    is undefined (``has_weights``).
+    its tokenizer, on captions in NFC; of languages that do not separate words, characters. An empty
+    candidate scores 0. ``cider`` is left out where it is undefined (``has_weights``).
 
     Args:
         ids: [n] ids of the samples, for messages.
         candidates: [n] captions to score.
         references: [n] lists of at least one reference each.
-        tokens: Returns the tokens of a caption.
+        tokens: Returns the tokens of a caption; by default, those of the language that the scripts
+            of the references tell (``metric/tokenizer``).
 
     Raises:
         DataError: for ids without references or with an empty one.
@@ -49,6 +51,8 @@ def caption_scores(
             f"{len(missing)} of {len(ids)} samples have a missing or empty reference caption: "
             f"{listed(missing)}; add the captions, or remove these samples"
         )
+    if tokens is None:
+        tokens = chosen_tokenizer(list(chain.from_iterable(references))).tokens
     return token_scores(
         [tokens(candidate) for candidate in candidates],
         [[tokens(caption) for caption in captions] for captions in references],

@@ -7,7 +7,7 @@ from mmtx_cli.metric.meteor.data import MeteorData
 from mmtx_cli.metric.meteor.load import load_meteor
 from mmtx_cli.metric.meteor.parameters import OTHER
 from mmtx_cli.metric.meteor.score import meteor_scores
-from mmtx_cli.metric.meteor.search import BEAM
+from mmtx_cli.metric.meteor.tries import BEAM
 from mmtx_cli.metric.tokenizer.language import UNDETERMINED
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.families import Measured

@@ -73,6 +73,30 @@ def of_ratings(
     }
 
 
+def of_parameters(
+    measured: Mapping[str, Mapping[str, Measured]],
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, dict[str, Any]]]]:
+    """Return how each family was computed: what all systems share, and what is a system's own.
+
+    Returns:
+        Parameters by family; and by system and family, only where there are any.
+    """
+    systems = list(measured.values())
+    shared: dict[str, dict[str, Any]] = {}
+    own: dict[str, dict[str, dict[str, Any]]] = {}
+    for family, first in systems[0].items():
+        parts = [system[family].parameters for system in systems]
+        shared[family] = {
+            key: value
+            for key, value in first.parameters.items()
+            if all(key in part and part[key] == value for part in parts)
+        }
+        for name, part in zip(measured, parts, strict=True):
+            if rest := {key: value for key, value in part.items() if key not in shared[family]}:
+                own.setdefault(name, {})[family] = rest
+    return shared, own
+
+
 def notes_of(measured: Mapping[str, Mapping[str, Measured]]) -> list[str]:
     """Return the notes of all families; those that not all systems share name their system."""
     by_system = {

@@ -1,20 +1,21 @@
 """``mmtx score``: read, join, measure, compare, write."""
 
 import gc
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.errors import DataError
+from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.jsonl import json_line
 from mmtx_cli.metric.scores import Metrics, Scores
 from mmtx_cli.metric.systems.compared import differences
 from mmtx_cli.report.caption_scores.page import write_scores_page
 from mmtx_cli.report.caption_scores.terminal import print_scores
-from mmtx_cli.runs.run_dir import open_run
+from mmtx_cli.runs.run_dir import check_not_trained, open_run
 from mmtx_cli.scoring import result as content
 from mmtx_cli.scoring.captions import Captions
 from mmtx_cli.scoring.families import Measured, measure
@@ -26,6 +27,9 @@ from mmtx_cli.scoring.ratings.read import read_rated
 from mmtx_cli.scoring.settings import ScoreSettings
 from mmtx_cli.scoring.systems import read_systems
 
+_FILES = ("scores.jsonl", "differences.jsonl", "report.html")
+"""Files in a run folder, beside ``result.json``, that may be of the user or of another run."""
+
 
 def score(settings: ScoreSettings, plain: Mapping[str, Any]) -> Path:
     """Score captions, write the run folder, print the result, and return the folder.
@@ -35,6 +39,7 @@ def score(settings: ScoreSettings, plain: Mapping[str, Any]) -> Path:
         plain: The configuration that the run folder records.
 
     Raises:
+        ConfigError: if the run folder has results, or files of these names.
         DataError: with all errors of the files; nothing is written.
     """
     start = time.perf_counter()
@@ -45,6 +50,7 @@ def score(settings: ScoreSettings, plain: Mapping[str, Any]) -> Path:
     finally:
         gc.freeze()
         gc.enable()
+    _check_unused(plain)
     systems, rated = material.systems, material.rated
     measured = {
         name: {family: measure(family, captions, settings) for family in settings.metrics}
@@ -79,6 +85,17 @@ def score(settings: ScoreSettings, plain: Mapping[str, Any]) -> Path:
     print(f"report: {page}")
     print(run_dir)
     return run_dir
+
+
+def _check_unused(plain: Mapping[str, Any]) -> None:
+    """Raise ConfigError if the run folder has a file that would be replaced."""
+    check_not_trained(plain)
+    run_dir = Path(plain["run_dir"])
+    if found := next((name for name in _FILES if os.path.lexists(run_dir / name)), None):
+        raise ConfigError(
+            f"run_dir={run_dir}: already contains {found}, which would be replaced; use another "
+            "folder"
+        )
 
 
 @dataclass(frozen=True)
@@ -155,7 +172,9 @@ def _result(
     if people:
         named = {content.named(key): value for key, value in people.items()}
         result["first_references"] = {"metrics": named}
-    result["parameters"] = {name: family.parameters for name, family in first.items()}
+    result["parameters"], own_parameters = content.of_parameters(measured)
+    for name, own in own_parameters.items():
+        parts[name]["parameters"] = own
     return result
 
 

@@ -88,7 +88,7 @@ def main() -> None:
     neural = NeuralSettings(
         "cpu", 64, SimilaritySettings(MODEL), BertScoreSettings(MODEL, args.layer)
     )
-    own = ScoreSettings((), (), None, (), 1, 1, neural=neural)
+    own = ScoreSettings((), (), None, (), 1, 1, 1, 0, neural=neural)
 
     def similarity() -> np.ndarray:
         return measure("similarity", captions, own).scores.per_sample["similarity"]

@@ -331,3 +331,14 @@ def test_imports_no_torch():
     code = "import sys, mmtx_cli.command.score; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["scores.jsonl", "differences.jsonl", "report.html"])
+def test_a_file_of_the_user_is_not_replaced(score, name):
+    own = Path("runs/score/one", name)
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("mine")
+    with raises(ConfigError, "run_dir=runs/score/one: ", name, "use another folder"):
+        score(reference_lines(), prediction_lines())
+    assert own.read_text() == "mine"
+    assert list(own.parent.iterdir()) == [own]

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,23 @@ def test_novelty_needs_other_captions_than_the_references(compare):
     faults_mention(
         caught.value.faults, ("refs.json:2", "a.jsonl: 2, 3"), ("bad.jsonl:1", "references")
     )
+
+
+def test_parameters_that_differ_stand_under_their_system(compare, monkeypatch):
+    from mmtx_cli.scoring import overlap
+    from mmtx_cli.scoring import run as scoring_run
+
+    def measured(family, captions, settings):
+        found = overlap.measure(captions, settings)
+        cut = sum(caption == "a girl with a balloon" for caption in captions.predictions)
+        return replace(found, parameters=found.parameters | {"cut_captions": cut, "stages": []})
+
+    monkeypatch.setattr(scoring_run, "measure", measured)
+    run_dir, out = compare({"beam": PREDICTIONS, "copy": OTHER})
+    result = read(run_dir)
+    assert result["parameters"]["overlap"] == {"tokenizer": "ptb", "language": "und", "stages": []}
+    for system, cut in (("beam", 1), ("copy", 0)):
+        assert result["systems"][system]["parameters"] == {"overlap": {"cut_captions": cut}}
+        assert f"overlap ({system}): cut_captions {cut}" in out
+    assert "overlap: tokenizer ptb, language und\n" in out
+    assert "stages" not in out

@@ -176,3 +176,15 @@ def test_the_example_of_aac_metrics():
     assert metrics["bleu_1"] == pytest.approx(0.4278, abs=5e-5)
     assert metrics["cider"] == pytest.approx(0.9614, abs=5e-5)
     assert scores.per_sample["cider"] == pytest.approx([1.3641, 0.5587], abs=5e-5)
+
+
+def test_languages_without_spaces_are_compared_by_characters():
+    references = [["一只狗在草地上奔跑"], ["两个人骑着红色的自行车"]]
+    found = caption_scores(["1", "2"], ["一只狗在跑", "人骑自行车"], references)
+    parts = [[list(text) for text in own] for own in references]
+    expected = token_scores([list("一只狗在跑"), list("人骑自行车")], parts)
+    assert found.metrics() == expected.metrics()
+    assert 0.2 < found.metrics()["bleu_1"] < 1
+    # Latin letters: the tokens of the COCO evaluation, as ever
+    english = caption_scores(["1", "2"], ["A dog.", "a man"], [["a dog"], ["A man!"]])
+    assert english.metrics()["bleu_1"] == pytest.approx(1)

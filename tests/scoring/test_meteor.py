@@ -102,7 +102,7 @@ def test_other_stems_and_unknown_languages_are_named(folder, monkeypatch):
 def test_the_language_decides_or_is_said_to_be_english(folder):
     def measured(language, references=("ein Hund läuft",)):
         captions = Captions(["1"], ["ein Hund"], [list(references)], [{}])
-        settings = ScoreSettings((), (), None, ("meteor",), 1, 1)
+        settings = ScoreSettings((), (), None, ("meteor",), 1, 1, 1, 0)
         return meteor.measure(captions, replace(settings, language=language, meteor_data=folder))
 
     taken = measured(None)

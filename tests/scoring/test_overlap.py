@@ -5,7 +5,7 @@ from mmtx_cli.scoring.overlap import measure
 from mmtx_cli.scoring.settings import ScoreSettings
 from tests.messages import mentions
 
-SETTINGS = ScoreSettings((Path("refs"),), (Path("a"),), None, ("overlap",), 10, 1)
+SETTINGS = ScoreSettings((Path("refs"),), (Path("a"),), None, ("overlap",), 10, 1, 1, 0)
 
 
 def test_captions_without_tokens_are_said():

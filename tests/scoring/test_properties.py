@@ -18,7 +18,7 @@ def captions(predictions=("a dog on the", "a man, a man, a man"), references=REF
 
 
 def settings(**more):
-    return ScoreSettings((Path("refs"),), (Path("a"),), None, ("properties",), 10, 1, **more)
+    return ScoreSettings((Path("refs"),), (Path("a"),), None, ("properties",), 10, 1, 1, 0, **more)
 
 
 def test_captions_and_first_references():

@@ -20,7 +20,7 @@ def captions(predictions, references):
 
 
 def configured(**more):
-    return ScoreSettings((), (), None, ("overlap",), 10, 1, **more)
+    return ScoreSettings((), (), None, ("overlap",), 10, 1, 1, 0, **more)
 
 
 def notes_of(given, **more):

@@ -87,14 +87,20 @@ def _read_jar(
             if language.normalized:
                 prefixes = _prefixes(_member(archive, f"nonbreaking/{language.name}.prefixes"))
             if "synonym" in language.parameters.weights:
-                synonyms = Synonyms.parsed(
-                    _member(archive, f"synonym/{language.name}.synsets"),
-                    _member(archive, f"synonym/{language.name}.exceptions"),
-                )
+                synonyms = _synonyms(archive, language.name)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise DataError(f"{path}: cannot be read as METEOR 1.5: {reason}") from error
     return frozenset(word for word in words if word), prefixes, synonyms
+
+
+def _synonyms(archive: zipfile.ZipFile, language: str) -> Synonyms:
+    name = f"synonym/{language}.synsets"
+    exceptions = _member(archive, f"synonym/{language}.exceptions")
+    try:
+        return Synonyms.parsed(_member(archive, name), exceptions)
+    except ValueError as error:
+        raise ValueError(f"{name}:{error}") from error
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> str:

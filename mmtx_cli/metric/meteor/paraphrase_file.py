@@ -1,6 +1,7 @@
 """METEOR's file of paraphrases, and the compact form of it that is kept in the user's cache."""
 
 import gzip
+import math
 import os
 import zipfile
 import zlib
@@ -64,7 +65,7 @@ def _parsed(path: Path) -> ParaphraseTable:
     phrase_numbers: dict[bytes, int] = defaultdict(count().__next__)
     references: list[np.ndarray] = []
     paraphrases: list[np.ndarray] = []
-    rest, read = b"", 0
+    rest, read, number = b"", 0, 1
     with gzip.open(path) as file:
         while block := file.read(_BLOCK):
             read += len(block)
@@ -73,6 +74,8 @@ def _parsed(path: Path) -> ParaphraseTable:
             lines = (rest + block).split(b"\n")
             whole = (len(lines) - 1) // 3 * 3
             rest = b"\n".join(lines[whole:])
+            _check(path, number, lines[:whole])
+            number += whole
             for side, numbers in ((1, references), (2, paraphrases)):
                 own = map(phrase_numbers.__getitem__, lines[side:whole:3])
                 numbers.append(np.fromiter(own, np.int32, whole // 3))
@@ -91,6 +94,33 @@ def _parsed(path: Path) -> ParaphraseTable:
     return build_table(
         words, (tokens, lengths), np.concatenate(references), np.concatenate(paraphrases)
     )
+
+
+def _check(path: Path, number: int, lines: list[bytes]) -> None:
+    """Raise DataError at the first triple without a probability or a phrase.
+
+    ``number`` is that of the first line.
+    """
+    try:
+        probabilities = np.fromiter(map(float, lines[::3]), np.float64, len(lines) // 3)
+        if np.isfinite(probabilities).all() and all(lines[1::3]) and all(lines[2::3]):
+            return
+    except ValueError:
+        pass
+    for at, line in enumerate(lines):
+        what = "a phrase" if at % 3 else "a probability"
+        if not line if at % 3 else not _is_number(line):
+            raise DataError(
+                f"{path}:{number + at}: expected {what}, not {line[:40].decode(errors='replace')!r}"
+                "; it is not a file of paraphrases of METEOR 1.5, or a damaged one"
+            )
+
+
+def _is_number(line: bytes) -> bool:
+    try:
+        return math.isfinite(float(line))
+    except ValueError:
+        return False
 
 
 def _keep(table: ParaphraseTable, path: Path) -> None:

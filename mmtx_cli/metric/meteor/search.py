@@ -10,10 +10,12 @@ import numpy as np
 from mmtx_cli.errors import DataError
 from mmtx_cli.metric.meteor.matches import Matches
 from mmtx_cli.metric.meteor.ragged import spread, starts
+from mmtx_cli.metric.meteor.tries import BEAM, Candidates
 
-BEAM = 40
 _GAIN = np.array((2, 1, 1, 1))
 """Twice the weight of a matched word by stage; only the search uses these weights."""
+_MANY = 4
+"""Times the beam: with more paths per pair of texts, not all of them are sorted."""
 _NONE, _DEFINITE, _OPEN = 0, 1, 2
 """What starts at a word of the reference: no match, one that all paths take, or some to choose."""
 
@@ -106,7 +108,7 @@ def best_alignments(matches: Matches, lengths: np.ndarray) -> tuple[np.ndarray, 
     keys = search.keys
     chunks, trails = np.zeros((2, len(lengths)), dtype=np.int64)
     none = np.full(len(lengths), -1)
-    used = np.zeros((len(lengths), search.mask.shape[1]), dtype=np.uint64)
+    used = np.zeros((len(lengths), search.width), dtype=np.uint64)
     paths = _Paths(keys.first, none + 1, none, used, none)
     complete = 0
     for current in range(int(lengths[:, 1].max(initial=0)) + 1):
@@ -141,12 +143,12 @@ class _Search:
         self.after = matches.start[:, 1] + matches.length[:, 1]
         self.offset = starts(lengths[:, 1])
         place = self.offset[matches.pair] + matches.start[:, 1]
-        self.count = np.bincount(place, minlength=int(self.offset[-1]))
-        self.first = starts(self.count)
-        self.is_definite = _definite(matches, lengths, self.count[place] == 1)
-        self.state = np.where(self.count > 0, _OPEN, _NONE).astype(np.int8)
+        self.candidates = Candidates(matches, place, int(self.offset[-1]), gain)
+        count = self.candidates.count
+        self.is_definite = _definite(matches, lengths, count[place] == 1)
+        self.state = np.where(count > 0, _OPEN, _NONE).astype(np.int8)
         self.state[place[self.is_definite]] = _DEFINITE
-        self.mask = _masks(matches, int(lengths[:, 0].max(initial=1)))
+        self.width = (int(lengths[:, 0].max(initial=1)) + 63) // 64
 
     def step(self, paths: _Paths, current: int) -> _Paths:
         """Extend all paths by the word ``current`` of the reference, and keep the best ones."""
@@ -158,49 +160,37 @@ class _Search:
         definite = np.flatnonzero(state == _DEFINITE)
         if len(definite):
             skips[definite] = False
-            match = self.first[place[definite]]
+            match = self.candidates.first[place[definite]]
             key[definite] = self._key(key[definite], end[definite], match)
             end[definite] = self.end[match]
             after = after.copy()
             after[definite] = self.after[match]
         key += (skips & (end >= 0)) * self.keys.chunk
         end[skips] = -1
-        row, match = self._tried(paths, np.flatnonzero(state == _OPEN), place)
-        if not len(row):
-            return self._best(_Paths(key, after, end, paths.used, paths.trail))
-        distance = self.keys.distance[match]
-        tried = np.cumsum(distance)
-        begin = np.searchsorted(row, row)
-        longer = self._key(paths.key[row], paths.end[row], match)
-        longer += tried - distance - (tried[begin] - distance[begin])
-        number = np.bincount(row, minlength=len(key))
-        key += np.bincount(row, distance, minlength=len(key)).astype(np.int64)
-        trail = self.trail.add(paths.trail[row], match)
-        joined = _Paths(
-            np.concatenate([key, longer]),
-            np.concatenate([after, self.after[match]]),
-            np.concatenate([end, self.end[match]]),
-            np.concatenate([paths.used, paths.used[row] | self.mask[match]]),
-            np.concatenate([paths.trail, trail]),
-        )
+        tries = self.candidates.tried(paths.used, paths.end, np.flatnonzero(state == _OPEN), place)
+        row, match = tries.row, tries.match
+        longer = self._key(paths.key[row], paths.end[row], match) + tries.before
+        key += tries.total
+        unchanged = _Paths(key, after, end, paths.used, paths.trail)
+        if not len(row) and (key[1:] >= key[:-1]).all():
+            return unchanged
         # each path comes after the longer ones that were made of it
-        order = np.empty(len(joined.key), dtype=np.int64)
+        number = np.bincount(row, minlength=len(key))
+        order = np.empty(len(key) + len(row), dtype=np.int64)
         order[np.cumsum(number) + np.arange(len(key))] = np.arange(len(key))
         order[row + np.arange(len(row))] = np.arange(len(key), len(order))
-        return self._best(joined, order)
-
-    def _tried(
-        self, paths: _Paths, rows: np.ndarray, place: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the paths in ``rows`` with each match that they can take: rows and matches."""
-        number = self.count[place[rows]]
-        match = spread(self.first[place[rows]], number)
-        row = np.repeat(rows, number)
-        clash = paths.used[row, 0] & self.mask[match, 0]
-        for word in range(1, self.mask.shape[1]):
-            clash |= paths.used[row, word] & self.mask[match, word]
-        usable = np.flatnonzero(clash == 0)
-        return row[usable], match[usable]
+        best = order[self._best(np.concatenate([key, longer])[order])]
+        # only the best paths are made: there may be thousands of others
+        is_longer = best >= len(key)
+        made = best[is_longer] - len(key)
+        source, match = best.copy(), match[made]
+        source[is_longer] = row[made]
+        found = unchanged.take(source)
+        found.key[is_longer] = longer[made]
+        found.after[is_longer], found.end[is_longer] = self.after[match], self.end[match]
+        found.used[is_longer] |= self.candidates.masks.whole(match, found.used.shape[1])
+        found.trail[is_longer] = self.trail.add(found.trail[is_longer], match)
+        return found
 
     def _key(self, key: np.ndarray, end: np.ndarray, match: np.ndarray) -> np.ndarray:
         """Return the keys of paths that take one more match."""
@@ -208,17 +198,24 @@ class _Search:
         changed: np.ndarray = key - self.gain[match] + breaks * self.keys.chunk
         return changed
 
-    def _best(self, paths: _Paths, order: np.ndarray | None = None) -> _Paths:
-        """Return the best paths of each pair, sorted; ``order`` decides between equal ones."""
-        key = paths.key if order is None else paths.key[order]
-        if order is None and (key[1:] >= key[:-1]).all():
-            return paths
-        ranked = np.argsort(key, kind="stable")
-        pair = key[ranked] >> self.keys.bits
+    def _best(self, key: np.ndarray) -> np.ndarray:
+        """Return the best paths of each pair, sorted: rows of ``key``, which is by pair."""
+        pair = key >> self.keys.bits
+        first = np.flatnonzero(np.diff(pair, prepend=-1))
+        rows = np.arange(len(key))
+        if len(key) > _MANY * BEAM * len(first):
+            # few of many paths are kept: those up to the last of them are sorted
+            ends = [*first[1:], len(key)]
+            limits = [
+                np.partition(key[begin:end], min(BEAM, end - begin) - 1)[min(BEAM, end - begin) - 1]
+                for begin, end in zip(first, ends, strict=True)
+            ]
+            rows = np.flatnonzero(key <= np.repeat(limits, np.diff([*first, len(key)])))
+        ranked = rows[np.argsort(key[rows], kind="stable")]
+        pair = pair[ranked]
         kept = np.ones(len(pair), dtype=bool)
         kept[BEAM:] = pair[BEAM:] != pair[:-BEAM]
-        ranked = ranked[kept]
-        return paths.take(ranked if order is None else order[ranked])
+        return ranked[kept]
 
 
 def _definite(matches: Matches, lengths: np.ndarray, alone: np.ndarray) -> np.ndarray:
@@ -235,14 +232,3 @@ def _definite(matches: Matches, lengths: np.ndarray, alone: np.ndarray) -> np.nd
         )
         definite &= shared == 0
     return definite
-
-
-def _masks(matches: Matches, longest: int) -> np.ndarray:
-    """Return the words of the candidate in each match as bits [m, w] of 64-bit numbers."""
-    length = matches.length[:, 0]
-    row = np.repeat(np.arange(len(length)), length)
-    word = spread(matches.start[:, 0], length)
-    masks = np.zeros((len(length), max((longest + 63) // 64, 1)), dtype=np.uint64)
-    # no word twice in a match, so adding sets the bits
-    np.add.at(masks, (row, word // 64), np.left_shift(np.uint64(1), (word % 64).astype(np.uint64)))
-    return masks

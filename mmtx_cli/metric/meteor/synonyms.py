@@ -30,8 +30,18 @@ class Synonyms:
         """Return the synonyms from the two files: a line with a word, then one with its sets.
 
         In the file of exceptions, a line with a base form is followed by one with its forms.
+
+        Raises:
+            ValueError: if the first file is damaged; the message begins with the number of the
+                line.
         """
         lines = synsets.split("\n")
+        for number, (word, sets) in enumerate(zip(lines[::2], [*lines[1::2], ""], strict=False)):
+            if word and not sets.replace(" ", "").isdecimal():
+                raise ValueError(
+                    f"{2 * number + 2}: expected the numbers of the synonym sets of {word[:40]!r}, "
+                    f"not {sets[:40]!r}"
+                )
         bases: dict[str, tuple[str, ...]] = {}
         exception_lines = exceptions.split("\n")
         for base, forms in zip(exception_lines[::2], exception_lines[1::2], strict=False):

@@ -178,12 +178,19 @@ def rating_table(result: Mapping[str, Any]) -> MetricTable | None:
 
 
 def parameters(result: Mapping[str, Any]) -> dict[str, str]:
-    """Return what each family of metrics used, as text."""
-    return {
-        family: ", ".join(f"{key} {_value(value)}" for key, value in own.items())
-        for family, own in result.get("parameters", {}).items()
-        if own
-    }
+    """Return what each family of metrics used, as text; what differs, with the system's name."""
+    parts = dict(result.get("parameters", {}))
+    for system, part in result.get("systems", {}).items():
+        for family, own in part.get("parameters", {}).items():
+            parts[f"{family} ({system})"] = own
+    texts = {name: _listed(own) for name, own in parts.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _listed(own: Mapping[str, Any]) -> str:
+    """Return names and values; those without any, such as stages that are missing, are left out."""
+    filled = {key: _value(value) for key, value in own.items() if value is not None}
+    return ", ".join(f"{key} {text}" for key, text in filled.items() if text not in ("", "()"))
 
 
 def _value(value: Any) -> str:

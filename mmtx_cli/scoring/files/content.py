@@ -89,6 +89,11 @@ def _decoded(file: CaptionFile, data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{file.path}:{line}: invalid UTF-8; save the file as UTF-8") from None
+    if "\n" not in text and "\r" in text.strip():
+        raise DataError(
+            f"{file.path}: its lines end with a carriage return only; save the file with line "
+            "feeds (\\n)"
+        )
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(f"{file.path}:{line}: contains a NUL character; pass {_FORMATS}")
@@ -113,7 +118,8 @@ def _text_rows(file: CaptionFile, lines: list[str]) -> Rows:
     if not lines[-1]:
         lines.pop()
     written = [line for line in lines[:_SAMPLED] if line.strip()]
-    if all(map(_TOKEN_LINE.fullmatch, written)):
+    # a damaged line is reported by its number
+    if 2 * sum(map(bool, map(_TOKEN_LINE.fullmatch, written))) > len(written):
         file.form = FLICKR
         return _token_rows(file, lines)
     below = written[1:] if len(written) > 2 else written  # the first line may be a header

@@ -7,6 +7,7 @@ from typing import Any
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
 from mmtx_cli.scoring.files.caption_file import CaptionFile, Media
+from mmtx_cli.scoring.files.texts import id_of, shown
 
 Placed = tuple[str, dict[str, Any]]
 
@@ -92,10 +93,14 @@ def _read_images(file: CaptionFile, images: Any) -> None:
     """Record the ids of COCO images, which must have captions, and their files."""
     if not isinstance(images, list):
         raise DataError(f"{file.path}: images must be a list")
-    for image in images:
+    for number, image in enumerate(images):
         if not isinstance(image, dict) or "id" not in image:
             continue
-        name = str(image["id"])
+        if (found := id_of(image["id"])) is None:
+            file.complete = False
+            file.fault(f"{file.path}: image {number}", f"id is {shown(image['id'])}, which is none")
+            continue
+        name = found[0]
         file.places.setdefault(name, f"{file.path}: image {name}")
         file.captions.setdefault(name, [])
         path = image.get("file_name")

@@ -63,6 +63,8 @@ def prediction_layout(
     written = (str(own["caption"]),) if "caption" in own else ()
     form = None if "caption" in columns else forms.tool_of(keys)
     is_table = _is_table(file)
+    if (form is None or form is forms.COCO) and "id" not in columns:
+        _note_other_ids(file, rows, keys)
     if form is not None:
         file.form = f"{form.name} ({file.form})"
         return _named(
@@ -219,6 +221,24 @@ def _ids(keys: list[str]) -> tuple[str, ...]:
     # rows of COCO have an id of the annotation, too
     names = ("image_id", *forms.IDS)
     return tuple(dict.fromkeys(lower[name] for name in names if name in lower))
+
+
+def _note_other_ids(file: CaptionFile, rows: list[dict[str, Any]], keys: list[str]) -> None:
+    """Note by which column rows are joined, if there are several that differ."""
+    first, *others = _ids(keys) or ("",)
+    other = next(
+        (name for name in others if any(_differ(row.get(first), row.get(name)) for row in rows)),
+        None,
+    )
+    if other is not None:
+        file.notes.append(
+            f"rows have {first} and {other}, which differ; they are joined by {first} (to change "
+            f"it: 'prediction_columns={{id: {other}}}')"
+        )
+
+
+def _differ(left: Any, right: Any) -> bool:
+    return left is not None and right is not None and str(left) != str(right)
 
 
 def _paths(keys: list[str]) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """Readers of predicted captions and references in the files of any tool."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mmtx_cli.scoring.files.caption_file import CaptionFile, Columns
 from mmtx_cli.scoring.files.content import TEXT, peeked, rows_of
+from mmtx_cli.scoring.files.forms import NUMBERED, REFERENCE
 from mmtx_cli.scoring.files.layout import Layout, prediction_layout, reference_layout
 from mmtx_cli.scoring.files.row_names import name_of
 from mmtx_cli.scoring.files.several import together
@@ -132,11 +134,14 @@ def _references(path: Path, split: str | None, columns: Columns, several: bool) 
         return file
     _set_key(file, layout)
     splits: set[str] = set()
+    seen = {key for _, row in first for key in row}
     for number, (place, row) in enumerate(chain(first, rest)):
         if split is not None:
             splits.add(own := str(row.get("split")))
             if own != split:
                 continue
+        if not row.keys() <= seen and "caption" not in columns:
+            layout = _with_new_keys(file, place, row, seen, layout)
         name = name_of(file, place, row, layout, number, _REFERENCE)
         if name is None:
             continue
@@ -152,6 +157,36 @@ def _references(path: Path, split: str | None, columns: Columns, several: bool) 
         file.faults = [f"{path}: no row has split={split}; splits in the file: {known}"]
         file.complete = False
     return file
+
+
+def _with_new_keys(
+    file: CaptionFile, place: str, row: Mapping[str, Any], seen: set[str], layout: Layout
+) -> Layout:
+    """Return the layout with further references that no earlier row of JSON Lines has.
+
+    They are numbered like the others (``caption_3``); any other one is an error.
+    """
+    # beside captions, other columns that may be references do not count
+    names = {"captions"} if "caption" in layout.captions else {*REFERENCE}
+    if "captions" in layout.captions:
+        names = set()
+    new = [key for key in row if key not in seen and key.lower() in names]
+    numbered = [key for key in row if key not in seen and NUMBERED.fullmatch(key)]
+    seen.update(row)
+    stems = {_stem(name) for name in layout.captions}
+    further = [name for name in numbered if {_stem(name)} == stems]
+    for key in [*new, *(name for name in numbered if name not in further)]:
+        file.fault(
+            place,
+            f"{key} may be a reference, but is in none of the first rows, whose references are "
+            f"{', '.join(layout.captions)}; give all rows the same keys, or name the one that "
+            f"counts: 'reference_columns={{caption: {layout.captions[0]}}}'",
+        )
+    return replace(layout, captions=(*layout.captions, *further))
+
+
+def _stem(name: str) -> str:
+    return match[1].lower() if (match := NUMBERED.fullmatch(name)) else name.lower()
 
 
 def _add_references(

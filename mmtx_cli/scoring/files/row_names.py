@@ -6,7 +6,7 @@ from typing import Any
 
 from mmtx_cli.scoring.files.caption_file import CaptionFile, Media
 from mmtx_cli.scoring.files.layout import Layout
-from mmtx_cli.scoring.files.texts import is_nan, references_in
+from mmtx_cli.scoring.files.texts import id_of, is_nan, references_in, shown
 
 _LONGEST_PATH = 4096
 
@@ -43,7 +43,7 @@ def name_of(
         name, is_number = found
         _note_kind(file, place, name, is_number)
     else:
-        media = _media(row, layout)
+        media = _media(file, place, row, layout)
         paths = [path for own in media.paths.values() for path in own]
         if len(paths) != 1:
             file.complete = False
@@ -54,7 +54,7 @@ def name_of(
         file.media.setdefault(name, media)
         return name
     if layout.paths and name not in file.media:
-        media = _media(row, layout)
+        media = _media(file, place, row, layout)
         if media.paths:
             file.media[name] = media
     return name
@@ -75,23 +75,20 @@ def _note_kind(file: CaptionFile, place: str, name: str, is_number: bool) -> Non
         )
 
 
-def id_of(value: Any) -> tuple[str, bool] | None:
-    """Return an id as text, and whether it is a number; None if it is no id."""
-    if isinstance(value, bool) or is_nan(value):
-        return None
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        return str(int(value)), True  # a column of numbers in which some were missing
-    if isinstance(value, int):
-        return str(value), True
-    return (value, False) if isinstance(value, str) and value != "" else None
-
-
-def _media(row: Mapping[str, Any], layout: Layout) -> Media:
+def _media(file: CaptionFile, place: str, row: Mapping[str, Any], layout: Layout) -> Media:
+    """Return the files of a row; record an error for times that are no numbers."""
     found = {
         modality: paths
         for modality, key in layout.paths.items()
         if (paths := tuple(_each_path(row.get(key))))
     }
+    for key in layout.times:
+        if found and row.get(key) not in (None, "") and _seconds(row[key]) is None:
+            file.fault(
+                place,
+                f"{key} is {shown(row[key])}; it must be a time in seconds, or empty for the whole "
+                "file",
+            )
     start, end = (_seconds(row.get(key)) for key in layout.times)
     if start is None or end is None:
         start = end = None

@@ -21,6 +21,17 @@ def is_nan(value: Any) -> bool:
     return isinstance(value, str) and value in _NAN
 
 
+def id_of(value: Any) -> tuple[str, bool] | None:
+    """Return an id as text, and whether it is a number; None if it is no id."""
+    if isinstance(value, bool) or is_nan(value):
+        return None
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return str(int(value)), True  # a column of numbers in which some were missing
+    if isinstance(value, int):
+        return str(value), True
+    return (value, False) if isinstance(value, str) and value != "" else None
+
+
 def is_failure(caption: str) -> bool:
     """Return whether a caption is the message of a failed request."""
     return caption.strip().startswith(_FAILED)

@@ -10,8 +10,7 @@ from typing import Any
 from mmtx_cli.data.manifest.table_file import check_exists, read_lines
 from mmtx_cli.errors import DataError, truncate
 from mmtx_cli.scoring.files.caption_file import Media
-from mmtx_cli.scoring.files.row_names import id_of
-from mmtx_cli.scoring.files.texts import references_in
+from mmtx_cli.scoring.files.texts import id_of, references_in
 from mmtx_cli.scoring.ratings.media import media_in
 
 ID = ("id", "image_id")

@@ -88,6 +88,11 @@ def test_names_the_package_or_the_key_where_there_are_no_data(tmp_path, monkeypa
         ({"function/english.words": "the\n"}, "nonbreaking/english.prefixes"),
         (MEMBERS | {"synonym/english.synsets": "x" * (2**26 + 1)}, "larger than"),
         (MEMBERS | {"function/english.words": b"\xff"}, "utf-8"),
+        (
+            MEMBERS | {"synonym/english.synsets": "couch\n1 2\nsofa\nred\n1\n"},
+            "synonym/english.synsets:4: expected the numbers of the synonym sets of 'sofa'",
+        ),
+        (MEMBERS | {"synonym/english.synsets": "couch\n1\nsofa"}, "english.synsets:4: "),
     ],
 )
 def test_a_damaged_archive_is_refused(folder, members, reason):
@@ -161,3 +166,20 @@ def test_a_file_that_is_no_table_is_refused(folder, content, reason):
     path.write_bytes(content)
     with raises(DataError, f"{path}: cannot be read as paraphrases of METEOR 1.5: ", reason):
         load_meteor("en", folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "expected"),
+    [
+        (b"0.5\na\nb\nmany\nc\nd\n", 4, "a probability, not 'many'"),
+        (b"0.5\na\nb\nnan\nc\nd\n", 4, "a probability"),
+        (b"0.5\na\nb\n0.5\nc\n\n", 6, "a phrase, not ''"),
+        (b"\n" * 3_000_000, 1, "a probability"),
+    ],
+)
+def test_a_damaged_line_of_a_table_is_named(folder, cache, content, line, expected):
+    path = folder / "data" / "paraphrase-en.gz"
+    path.write_bytes(gzip.compress(content))
+    with raises(DataError, f"{path}:{line}: expected ", expected):
+        load_meteor("en", folder)
+    assert not cache.exists()

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtx_cli.errors import DataError
+from mmtx_cli.metric.meteor import tries
 from mmtx_cli.metric.meteor.data import MeteorData
 from mmtx_cli.metric.meteor.matches import Matches
 from mmtx_cli.metric.meteor.parameters import LANGUAGES, OTHER
@@ -13,6 +14,7 @@ from mmtx_cli.metric.meteor.paraphrases import build_table
 from mmtx_cli.metric.meteor.score import meteor_scores
 from mmtx_cli.metric.meteor.search import best_alignments
 from mmtx_cli.metric.meteor.synonyms import Synonyms
+from mmtx_cli.metric.meteor.tries import BEAM
 from tests.messages import raises
 
 SYNONYMS = Synonyms.parsed("couch\n1 2\nsofa\n2\nwoman\n3\nlady\n3\n", "woman\nwomen\n")
@@ -133,3 +135,46 @@ def test_a_sample_does_not_depend_on_the_others(samples, draw):
     alone = [score(" ".join(text), *map(" ".join, own)).per_sample["meteor"][0]
              for text, own in samples]  # fmt: skip
     np.testing.assert_array_equal(alone, values)
+
+
+def best_by_search(matches, count):
+    """Search as in METEOR, one path after the other: matches and chunks of the best alignment.
+
+    ``matches`` are (number, reference word, candidate word, gain) in their order.
+    """
+    paths = [((0, 0, 0), -1, frozenset(), ())]
+    for current in range(count):
+        own = [match for match in matches if match[1] == current]
+        longer = []
+        for (total, chunks, distance), end, used, taken in paths:
+            rest = distance
+            for number, _, word, gain in own:
+                if word in used:
+                    continue
+                key = (total - gain, chunks + (end >= 0 and end != word), rest)
+                longer.append((key, word + 1, used | {word}, (*taken, number)))
+                rest += abs(word - current)
+            longer.append(((total, chunks + (end >= 0), rest), -1, used, taken))
+        paths = sorted(longer, key=lambda path: path[0])[:BEAM]
+    key, end, _, taken = min(paths, key=lambda path: (path[0][0], path[0][1] + (path[1] >= 0)))
+    return sorted(taken), key[1] + (end >= 0)
+
+
+@pytest.mark.parametrize("one_by_one", [1, 1000])
+@pytest.mark.parametrize("words", [1, 2, 5])
+def test_many_equal_words_are_aligned_as_in_a_plain_search(words, one_by_one, monkeypatch):
+    monkeypatch.setattr(tries, "ONE_BY_ONE", one_by_one)
+    draw = np.random.default_rng(words)
+    candidate, reference = draw.integers(words, size=(2, 70))
+    start = np.array(
+        [(i, j) for j, word in enumerate(reference) for i in np.flatnonzero(candidate == word)]
+    )
+    stage = draw.integers(min(words, 2), size=len(start))
+    matches = Matches(np.zeros_like(stage), start, np.ones_like(start), stage)
+    chosen, chunks = best_alignments(matches, np.array([[70, 70]]))
+    # twice half a word, rounded down on both sides: a single stem gains nothing in the search
+    plain = [
+        (number, j, i, (2, 0)[kind])
+        for number, ((i, j), kind) in enumerate(zip(start, stage, strict=True))
+    ]
+    assert (np.flatnonzero(chosen).tolist(), chunks[0]) == best_by_search(plain, 70)

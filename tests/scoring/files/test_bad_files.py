@@ -198,3 +198,101 @@ def test_systems_with_other_references_of_their_own(tmp_path):
     assert len(loaded([first, written(tmp_path, "q", rows("two men"))]).systems) == 2
     found = faults([first, written(tmp_path, "q", rows("a girl"))])
     faults_mention(found, ("q:2: ", "1 of 3 rows", "other references", "ids 2", "references=FILE"))
+
+
+def test_numbered_references_that_appear_late_are_used(tmp_path):
+    rows = [{"id": str(n), "caption_1": f"a dog {n}"} for n in range(30)]
+    rows[25]["caption_2"] = "a cat"
+    rows[27]["caption_3"] = "a cow"
+    references = written(tmp_path, "r.jsonl", lines(rows))
+    predictions = written(
+        tmp_path, "p.jsonl", lines({"id": str(n), "caption": "a"} for n in range(30))
+    )
+    (found,) = loaded(predictions, references).systems
+    assert found.references[25] == ["a dog 25", "a cat"]
+    assert found.references[27] == ["a dog 27", "a cow"]
+    assert found.references[26] == ["a dog 26"]
+
+
+def test_other_references_that_appear_late_are_an_error(tmp_path):
+    rows = [{"id": str(n), "caption": f"a dog {n}"} for n in range(30)]
+    rows[25]["reference_2"] = "a cat"
+    rows[27]["captions"] = ["a cow"]
+    references = written(tmp_path, "r.jsonl", lines(rows))
+    predictions = written(
+        tmp_path, "p.jsonl", lines({"id": str(n), "caption": "a"} for n in range(30))
+    )
+    faults_mention(
+        faults(predictions, references),
+        ("r.jsonl:26: reference_2 ", "reference_columns"),
+        ("r.jsonl:28: captions ", "reference_columns"),
+    )
+
+
+def test_a_damaged_line_of_flickr_captions_is_named(tmp_path):
+    good = [
+        f"{name}.jpg#{n}\t{text}" for name, own in REFERENCES.items() for n, text in enumerate(own)
+    ]
+    references = written(
+        tmp_path, "r.txt", "\n".join([*good[:2], "2.jpg a damaged line", *good[2:]])
+    )
+    predictions = written(
+        tmp_path, "p.jsonl", lines({"id": f"{n}.jpg", "caption": "a"} for n in REFERENCES)
+    )
+    faults_mention(faults(predictions, references), ("r.txt:3: ", "NAME#NUMBER"))
+
+
+def test_ids_of_images_that_are_floats_are_those_of_annotations(tmp_path):
+    images = [{"id": float(n), "file_name": f"{n}.jpg"} for n in REFERENCES]
+    annotations = [
+        {"id": 1, "image_id": int(n), "caption": text}
+        for n, own in REFERENCES.items()
+        for text in own
+    ]
+    references = written(
+        tmp_path, "r.json", json.dumps({"images": images, "annotations": annotations})
+    )
+    (found,) = loaded(written(tmp_path, "p.jsonl", prediction_lines()), references).systems
+    assert found.ids == ["1", "2", "3"]
+    images[1]["id"] = None
+    references.write_text(json.dumps({"images": images, "annotations": annotations}))
+    faults_mention(faults(tmp_path / "p.jsonl", references), ("r.json: image 1: ", "id is null"))
+
+
+def test_times_that_are_no_numbers_are_an_error(tmp_path):
+    rows = [
+        {"id": n, "video": "a.mp4", "start": start, "end": 2, "captions": own}
+        for (n, own), start in zip(REFERENCES.items(), (float("nan"), "soon", 1), strict=True)
+    ]
+    references = written(tmp_path, "r.jsonl", lines(rows))
+    faults_mention(
+        faults(written(tmp_path, "p.jsonl", prediction_lines()), references),
+        ("r.jsonl:1: start is NaN", "seconds"),
+        ("r.jsonl:2: ", 'start is "soon"'),
+    )
+
+
+@pytest.mark.parametrize(("other", "noted"), [(7, True), (0, False)])
+def test_several_columns_of_ids_are_noted_where_they_differ(tmp_path, other, noted):
+    rows = [
+        {"id": int(n) + other, "image_id": int(n), "caption": c} for n, c in PREDICTIONS.items()
+    ]
+    references = written(tmp_path, "r.jsonl", reference_lines())
+    found = loaded(written(tmp_path, "p.jsonl", lines(rows)), references)
+    assert any("rows have image_id and id, which differ; they are joined by image_id" in note
+               for note in found.notes) == noted  # fmt: skip
+
+
+def test_other_keys_of_a_manifest_that_appear_late_do_not_count(tmp_path):
+    rows = [{"id": str(n), "captions": [f"a dog {n}"]} for n in range(30)]
+    rows[25] |= {"text": "a sign", "answers": ["yes"], "caption": "a cat"}
+    references = written(tmp_path, "r.jsonl", lines(rows))
+    captions = lines({"id": str(n), "caption": "a"} for n in range(30))
+    (found,) = loaded(written(tmp_path, "p.jsonl", captions), references).systems
+    assert found.references[25] == ["a dog 25"]
+
+
+def test_lines_of_classic_mac_are_an_error(tmp_path):
+    references = written(tmp_path, "r.jsonl", reference_lines())
+    table = written(tmp_path, "p.csv", "id,caption\r1,a dog\r2,two men\r3,a girl\r")
+    faults_mention(faults(table, references), ("p.csv: ", "carriage return", "line feeds"))

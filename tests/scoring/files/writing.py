@@ -47,7 +47,7 @@ def loaded(predictions, references=(), split=None, **more) -> Loaded:
     references = references if isinstance(references, list | tuple) else (references,)
     predictions = predictions if isinstance(predictions, list | tuple) else (predictions,)
     settings = ScoreSettings(
-        tuple(references), tuple(predictions), split, ("overlap",), 10, 1, **more
+        tuple(references), tuple(predictions), split, ("overlap",), 10, 1, 1, 0, **more
     )
     found = load(settings)
     return replace(found, notes=tuple(shortened(found.notes, predictions[0])))

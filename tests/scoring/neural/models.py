@@ -47,7 +47,7 @@ def settings(
         BertScoreSettings(**bertscore or {}),
         ClipScoreSettings(**clipscore or {}),
     )
-    return ScoreSettings((), (), None, (), 10, 1, neural=neural)
+    return ScoreSettings((), (), None, (), 10, 1, 1, 0, neural=neural)
 
 
 def captions(
