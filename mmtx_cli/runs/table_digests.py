@@ -39,7 +39,7 @@ def table_digests(table: SampleTable) -> dict[str, Any]:
 
 
 def _needed(columns: Iterable[str]) -> list[str]:
-    return [name for name in columns if name not in ("key", "text", "captions", "group", "line")]
+    return [name for name in columns if name not in ("key", "text", "captions", "group")]
 
 
 def _update(digest: Any, values: Iterable[object]) -> None:

@@ -80,7 +80,7 @@ class SampleTable(Sequence[Sample]):
 
     def with_columns(self, names: Sequence[str]) -> Iterator[Sample]:
         """Yield the samples with the fields of some columns only; the others are empty."""
-        for batch, corpus in self.blocks(["id", "split", *names]):
+        for batch, corpus in self.blocks(["id", "line", *names]):
             yield from samples_of(batch, corpus)
 
     def take(self, index: np.ndarray) -> "SampleTable":
