@@ -1,10 +1,12 @@
 """Data of a run, built from its settings: samples, and what the model must know about them."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean, pstdev
 from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
 
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import MODALITIES, Preprocessing
@@ -16,6 +18,15 @@ from mmtx_cli.data.features.statistics import feature_sizes
 from mmtx_cli.data.manifest.labels import label_fault
 from mmtx_cli.data.manifest.read import Manifest
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.facts import (
+    LABEL,
+    corpus_codes,
+    has_label_lists,
+    label_texts,
+    present,
+    taken,
+    values,
+)
 from mmtx_cli.data.mixture import mixing_of, read_corpora
 from mmtx_cli.data.sampling.mixture_spec import Mixing
 from mmtx_cli.data.targets import Targets
@@ -32,14 +43,16 @@ from mmtx_cli.errors import DataError, truncate
 from mmtx_cli.media.transform import augmentation
 from mmtx_cli.media.worker.limits import DecodeLimits
 
-NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {
-    "captions": ("captions", lambda row: bool(row.captions)),
-    "label": ("a label", lambda row: row.label is not None),
-    "number": ("a numeric label", lambda row: isinstance(row.label, (int, float))),
-    "answers": ("answers", lambda row: bool(row.answers)),
-    "answer_text": ("answers", lambda row: bool(row.answers)),
+NEEDS: Mapping[str, tuple[str, str]] = {
+    "captions": ("captions", "captions"),
+    "label": ("a label", "label"),
+    "number": ("a numeric label", "number"),
+    "answers": ("answers", "answers"),
+    "answer_text": ("answers", "answers"),
 }
-"""Targets that heads may need: a description, and a check whether a row has it."""
+"""Targets that heads may need: a description, and the values that a row has then
+(``manifest/table/facts.py``).
+"""
 
 
 @dataclass
@@ -79,11 +92,18 @@ class Corpus:
             **number_facts(self.manifest.split("train")),
         }
 
+    def trained_rows(self, head: str, rows: Sequence[Sample]) -> Bool[np.ndarray, " n"]:
+        """Return which of the samples are of corpora that a head is trained on."""
+        if self.mixing is None:
+            return np.ones(len(rows), dtype=bool)
+        names, codes = corpus_codes(rows)
+        return np.array([self.mixing.trains_on(head, name) for name in names], dtype=bool)[codes]
+
     def trains_on(self, head: str, row: Sample) -> bool:
         """Return True if a head is trained on a sample's corpus; always True without a mixture."""
         return self.mixing is None or self.mixing.trains_on(head, row.corpus)
 
-    def rows(self, split: str | None) -> list[Sample]:
+    def rows(self, split: str | None) -> Sequence[Sample]:
         """Return the samples of a split (None for all), up to ``data.limit_samples`` per corpus.
 
         Raises:
@@ -94,13 +114,15 @@ class Corpus:
             check_labels_known(self, rows)
         return rows
 
-    def limited(self, split: str | None) -> list[Sample]:
+    def limited(self, split: str | None) -> Sequence[Sample]:
         """Return the samples of a split as ``rows`` does, without checking labels."""
         rows = self.manifest.samples if split is None else self.manifest.split(split)
-        if self.settings.limit_samples is None:
+        limit = self.settings.limit_samples
+        if limit is None:
             return rows
-        counts: Counter[str] = Counter()  # by corpus
-        return [row for row in rows if within(counts, row.corpus, self.settings.limit_samples)]
+        names, codes = corpus_codes(rows)
+        firsts = [np.flatnonzero(codes == i)[:limit] for i in range(len(names))]
+        return taken(rows, np.sort(np.concatenate(firsts))) if firsts else rows
 
     def samples(
         self,
@@ -163,15 +185,16 @@ class Corpus:
         return self.cache.entries(rows, parts, reader, self.manifest.where)
 
 
-def within(counts: Counter[str], name: str, limit: int) -> bool:
-    """Count one more occurrence of a name; return True if there are at most ``limit``."""
-    counts[name] += 1
-    return counts[name] <= limit
+def answers_of(rows: Sequence[Sample]) -> Iterator[Mapping[str, float]]:
+    """Yield the answers of the samples that have any."""
+    answered = taken(rows, present(rows, "answers"))
+    return values(answered, ("answers", "answer_weights"), lambda row: row.answers)
 
 
 def number_facts(rows: Sequence[Sample]) -> dict[str, float]:
     """Return mean (default 0) and standard deviation (1 instead of 0) of numeric labels."""
-    numbers = [row.label for row in rows if isinstance(row.label, (int, float))]
+    labeled = taken(rows, present(rows, "number"))
+    numbers = [*values(labeled, LABEL, lambda row: row.label)]
     deviation = pstdev(numbers) if numbers else 0.0
     return {"label_mean": fmean(numbers) if numbers else 0.0, "label_std": deviation or 1.0}
 
@@ -201,11 +224,10 @@ def build_data(
     """
     manifest = manifest or read_corpora(settings, seed)
     stored = stored or {}
-    labels = [sample.label for sample in manifest.samples if sample.label is not None]
     trained = has_label_head(stored)
     tokenizer = run_tokenizer(manifest, settings, stored.get("tokenizer"), heads or {}, decoder)
     input_tokenizer = stored_input_tokenizer(stored, tokenizer)
-    multi_label = any(isinstance(label, tuple) for label in labels)
+    multi_label = has_label_lists(manifest.samples)
     return Corpus(
         manifest,
         settings,
@@ -218,7 +240,7 @@ def build_data(
         list(stored["label_names"] if trained else manifest.label_names),
         bool(stored.get("multi_label") if trained else multi_label),
         stored.get("answer_names")
-        or answer_names((row.answers for row in manifest.split("train")), settings.num_answers),
+        or answer_names(answers_of(manifest.split("train")), settings.num_answers),
         pretrained_tokenizer(text_encoder or {}, input_tokenizer, heads),
         trained,
         mixing_of(settings, heads or {}),
@@ -246,6 +268,9 @@ def check_labels_known(corpus: Corpus, rows: Sequence[Sample]) -> None:
         DataError: with file:line of each row with an unknown label, and what to do.
     """
     known = dict.fromkeys(corpus.label_names)  # fast lookup that keeps the order
+    is_number = present(rows, "number")
+    if label_texts(rows) <= known.keys() and (corpus.multi_label or not has_label_lists(rows)):
+        rows = taken(rows, is_number)  # only these may be unknown
     faults = [
         f"{corpus.manifest.where(row)}: {fault}"
         for row in rows
@@ -255,10 +280,18 @@ def check_labels_known(corpus: Corpus, rows: Sequence[Sample]) -> None:
         raise DataError(*truncate(faults))
 
 
-def usable(rows: Sequence[Sample], needs: Sequence[str], manifest: Manifest) -> list[Sample]:
+def rows_with_targets(rows: Sequence[Sample], needs: Sequence[str]) -> Bool[np.ndarray, " n"]:
+    """Return which of the samples have all needed targets."""
+    has = np.ones(len(rows), dtype=bool)
+    for need in needs:
+        has &= present(rows, NEEDS[need][1])
+    return has
+
+
+def usable(rows: Sequence[Sample], needs: Sequence[str], manifest: Manifest) -> Sequence[Sample]:
     """Return the samples with all needed targets; raise DataError if none of them has."""
-    kept = [row for row in rows if all(NEEDS[need][1](row) for need in needs)]
-    if rows and not kept:
+    kept = taken(rows, rows_with_targets(rows, needs))
+    if len(rows) and not len(kept):
         required = " and ".join(NEEDS[need][0] for need in needs)
         raise DataError(f"{manifest.path}: none of the {len(rows)} rows has {required}")
     return kept

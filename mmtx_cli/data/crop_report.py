@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.facts import present, taken
 from mmtx_cli.media.audio.array_decode import sound_seconds
 from mmtx_cli.media.image import image_size
 from mmtx_cli.media.video.facts import video_facts
@@ -22,7 +23,7 @@ def crop_warning(samples: Sequence[Sample], modality: str, guard: IsolatedDecode
 
     Headers are read through ``guard``, since files are untrusted.
     """
-    rows = [sample for sample in samples if getattr(sample, modality)]
+    rows = taken(samples, present(samples, modality))
     sampled = rows[:: max(1, len(rows) // SAMPLED_FILES)][:SAMPLED_FILES]
     fraction = median([_cropped_fraction(row, modality, guard) for row in sampled] or [0.0])
     if fraction <= MAX_CROPPED:
@@ -40,7 +41,7 @@ def truncation_warning(
     samples: Sequence[Sample], seconds: float, guard: IsolatedDecoder
 ) -> str | None:
     """Return a message if audio files are longer than ``seconds``, and are therefore cut."""
-    rows = [sample for sample in samples if sample.audio]
+    rows = taken(samples, present(samples, "audio"))
     sampled = rows[:: max(1, len(rows) // HEARD)][:HEARD]
     lengths = [_length(row, guard) for row in sampled]
     longer = [length for length in lengths if length > seconds + SLACK]

@@ -8,10 +8,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.counter_rng.bits import id_keys, random_bits
+from mmtx_cli.counter_rng.bits import random_bits
 from mmtx_cli.data.cache.entries import CacheIndex
 from mmtx_cli.data.crop_report import crop_warning, truncation_warning
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.derived import stored_keys
+from mmtx_cli.data.modality_columns import with_input
 from mmtx_cli.data.sample_reader import Media
 from mmtx_cli.data.sampling.mixture_spec import Mixing
 from mmtx_cli.data.sampling.permutation import source_rows
@@ -104,7 +106,7 @@ class ManifestDataset(Dataset):
         self.cached = {entries.part.card.modality: entries for entries in (cached or {}).values()}
         self.teacher_outputs = taught or {}
         self.captions_per_sample = captions_per_sample
-        self.keys = id_keys(sample.id for sample in samples)
+        self.keys = stored_keys(samples)
         columns = self.tokenized(text_tokenizer or tokenizer, tokenizer)
         # each corpus is in its own epoch
         epochs = max(1, len(self.mixing.names))
@@ -159,9 +161,12 @@ class ManifestDataset(Dataset):
     def shuffle(self, modality: str, seed: int) -> None:
         """Shuffle a modality: each sample gets that of another sample instead of its own."""
         column = self.texts.columns.get(modality)
-        rows = range(len(self.samples))
-        has = [column.count(row) > 0 if column else modality in self.has(row) for row in rows]
-        self.source_rows[modality] = source_rows(np.array(has, dtype=bool), seed)
+        if column:
+            has = np.diff(column.first) > 0
+        else:
+            is_read = modality in self.modalities
+            has = with_input(self.samples, modality, self.preparation.features) & is_read
+        self.source_rows[modality] = source_rows(has, seed)
 
     def source_row(self, modality: str, row: int) -> int:
         """Return the row that provides a modality: the row itself unless it is shuffled."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
@@ -13,6 +12,7 @@ from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader_worker import Notes, group_signals_blocked, init_worker
 from mmtx_cli.data.lost_worker import reporting_lost_worker, wait_for_lost_worker, watch_workers
+from mmtx_cli.data.manifest.table.facts import corpus_codes
 from mmtx_cli.data.sampling.epoch_order import TrainOrder, evaluation_batches, rank_slice
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder
 
@@ -69,7 +69,7 @@ class EvaluationSampler(Sampler[Keys]):
         self, samples: ManifestDataset, batch_size: int, rank: int = 0, world: int = 1
     ) -> None:
         self.batch_size = batch_size
-        corpora = np.array([sample.corpus for sample in samples.samples])
+        _, corpora = corpus_codes(samples.samples)
         batches = evaluation_batches(samples.texts.lengths(0), batch_size, rank, world, corpora)
         self.batches = [[(0, int(row)) for row in batch] for batch in batches]
 

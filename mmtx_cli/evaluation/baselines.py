@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from mmtx_cli.data.corpus import NEEDS, Corpus
+from mmtx_cli.data.corpus import Corpus, rows_with_targets
 from mmtx_cli.data.manifest.labels import label_fault
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.facts import taken
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.errors import DataError
 from mmtx_cli.evaluation.baseline_features import (
@@ -173,13 +174,11 @@ def task_of(head: Any, corpus: Corpus) -> Task | None:
     return None
 
 
-def train_rows(name: str, head: Any, corpus: Corpus) -> list[Sample]:
+def train_rows(name: str, head: Any, corpus: Corpus) -> Sequence[Sample]:
     """Return the training rows of a head, except those with labels it does not know."""
-    rows = [
-        row
-        for row in corpus.limited("train")
-        if corpus.trains_on(name, row) and all(NEEDS[need][1](row) for need in head.targets)
-    ]
+    limited = corpus.limited("train")
+    has = corpus.trained_rows(name, limited) & rows_with_targets(limited, head.targets)
+    rows = taken(limited, has)
     if "label" in head.targets:
         known = dict.fromkeys(getattr(head, "label_names", corpus.label_names))
         rows = [row for row in rows if not label_fault(row.label, known, corpus.multi_label, True)]

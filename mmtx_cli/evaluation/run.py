@@ -90,7 +90,7 @@ def read_rows(run: EvalConfig) -> "tuple[Corpus, list[Sample]]":
     text_encoder = run.encoder.get("text")
     corpus = build_data(run.data, run.preprocessing, run.seed, stored, text_encoder, own)
     corpus = replace(corpus, cache=open_cache(run.plain))
-    rows = corpus.rows(run.split)
+    rows = list(corpus.rows(run.split))
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no row has split={run.split}")
     return corpus, rows

@@ -135,7 +135,7 @@ def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str,
     Raises DataError if there are no rows, or none has a modality that the model reads.
     """
     from mmtx_cli.data.corpus import build_data
-    from mmtx_cli.data.modality_columns import column_of, has_modality
+    from mmtx_cli.data.modality_columns import column_of, with_modality
     from mmtx_cli.inference.output_lines import sample_fields as described_row
     from mmtx_cli.runs.inherit import without_labels
 
@@ -156,7 +156,7 @@ def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str,
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no rows with split={run.split}")
     modalities = [*run.encoder]
-    if not any(has_modality(row, name, corpus) for row in rows for name in modalities):
+    if not any(with_modality(rows, name, corpus).any() for name in modalities):
         columns = " or ".join(column_of(name, corpus) for name in modalities)
         raise DataError(
             f"{corpus.manifest.path}: none of the {len(rows)} rows has {columns}, which the model "

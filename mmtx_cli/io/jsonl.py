@@ -49,7 +49,9 @@ def parsed_json(text: str) -> Any:
             long.
         RecursionError: if it has more than ``MAX_DEPTH`` levels.
     """
-    value = json.loads(text, object_pairs_hook=_unique)
+    if text.startswith("\ufeff"):
+        json.loads(text)  # raises JSONDecodeError
+    value = _DECODER.decode(text)
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise RecursionError(f"nested deeper than {MAX_DEPTH} levels")
     return value
@@ -72,6 +74,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         number = Counter(key for key, _ in pairs)
         raise RepeatedKeyError(next(key for key in row if number[key] > 1))
     return row
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+"""One for all rows: ``json.loads`` would create it for each."""
 
 
 def _is_utf8(text: str) -> bool:

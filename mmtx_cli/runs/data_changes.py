@@ -2,11 +2,16 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.derived import stored_value
+from mmtx_cli.data.manifest.table.facts import of_split
+from mmtx_cli.data.manifest.table.samples import SampleTable
 from mmtx_cli.errors import DataError
+from mmtx_cli.runs.table_digests import files_of, paths_of, table_digests
 
 SPLITS = ("train", "val")
 """Splits that training reads."""
@@ -24,7 +29,11 @@ def row_digests(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
     distinguish the kinds of changes. Paths are relative to the common folder of all files, so that
     the data may be moved.
     """
-    return {split: _digests([s for s in samples if s.split == split]) for split in SPLITS}
+    parts = {split: of_split(samples, split) for split in SPLITS}
+    return {
+        split: stored_value(rows, "digests", None, partial(_digests, rows))
+        for split, rows in parts.items()
+    }
 
 
 def check_data_unchanged(
@@ -59,27 +68,19 @@ def _changes(split: str, stored: Mapping[str, Any], current: Mapping[str, Any]) 
 
 
 def _digests(rows: Sequence[Sample]) -> dict[str, Any]:
+    if isinstance(rows, SampleTable):
+        return table_digests(rows)
     ordered = sorted(rows, key=lambda row: (row.corpus, row.id))
-    folder = os.path.commonpath([path for row in rows for path in _paths(row)] or ["/"])
-
-    def files(row: Sample) -> object:
-        paths = [os.path.relpath(path, folder) for path in _paths(row)]
-        references = [(name, place.key_and_row) for name, place in sorted(row.features.items())]
-        return paths, row.start, row.end, references
+    folder = os.path.commonpath([path for row in rows for path in paths_of(row)] or ["/"])
 
     return {
         "rows": len(rows),
         "order": _digest((row.corpus, row.id) for row in rows),
         "ids": _digest((row.corpus, row.id) for row in ordered),
-        "files": _digest(map(files, ordered)),
+        "files": _digest(files_of(row, folder) for row in ordered),
         "answers": _digest(sorted(row.answers.items()) for row in ordered),
         **{name: _digest(getattr(row, name) for row in ordered) for name in FIELDS},
     }
-
-
-def _paths(row: Sample) -> Iterator[str]:
-    yield from (path for _, path in row.media())
-    yield from (place.path for _, place in sorted(row.features.items()))
 
 
 def _digest(values: Iterable[object]) -> str:

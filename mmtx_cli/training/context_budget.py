@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from mmtx_cli.data.dataset import PROMPT
+from mmtx_cli.data.manifest.table.facts import image_counts, present
 from mmtx_cli.errors import ConfigError
 
 
@@ -38,11 +41,12 @@ def longest_context(decoder: Any, streams: Any, samples: Any, corpus: Any) -> tu
     if not decoder.reads_raw:
         return decoder.context_length(0, 0), "the context"
     frames = corpus.preparation.num_frames
-    kinds: dict[tuple[int, int], Any] = {}
-    for sample in samples.samples:
-        pictures = len(sample.image) if "image" in streams else 0
-        film = frames if sample.video and "video" in streams else 0
-        kinds.setdefault((pictures, film), sample)
+    rows = samples.samples
+    pictures = image_counts(rows) * ("image" in streams)
+    films = present(rows, "video") * (frames * ("video" in streams))
+    pairs, first = np.unique(np.stack([pictures, films], 1), axis=0, return_index=True)
+    # in the order of the rows, of which the first with the most tokens is named
+    kinds = {tuple(pairs[i].tolist()): rows[int(first[i])] for i in np.argsort(first)}
     lengths = {kind: decoder.context_length(*kind) for kind in kinds}
     longest = max(lengths, key=lambda kind: lengths[kind])
     shown = [f"{longest[0]} pictures"] * (longest[0] > 1) + [f"{frames} frames"] * (longest[1] > 0)

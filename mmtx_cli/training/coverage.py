@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool
+
 from mmtx_cli.config.cross_checks import class_attribute
-from mmtx_cli.data.corpus import NEEDS, usable
+from mmtx_cli.data.corpus import rows_with_targets, usable
 from mmtx_cli.data.manifest.label_types import are_numbers
-from mmtx_cli.data.modality_columns import column_of, has_modality
+from mmtx_cli.data.manifest.table.facts import corpus_codes, taken
+from mmtx_cli.data.modality_columns import column_of, with_modality
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.training.context_budget import check_context_budget
 from mmtx_cli.training.datamodule import TrainingData
@@ -37,7 +41,7 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     teachers = cached_teachers(model, corpus)
     train = corpus.samples(rows, modalities, needs, True, seed, teachers)
     check_context_budget(model, train, corpus)
-    val = corpus.samples(val_rows, modalities, needs, teachers=teachers) if val_rows else None
+    val = corpus.samples(val_rows, modalities, needs, teachers=teachers) if len(val_rows) else None
     return TrainingData(train, val, corpus.settings, seed, round_to)
 
 
@@ -57,7 +61,7 @@ def cached_teachers(model: Any, corpus: Any) -> list[str]:
     return found
 
 
-def trainable_rows(model: Any, corpus: Any, split: str) -> list[Any]:
+def trainable_rows(model: Any, corpus: Any, split: str) -> Sequence[Any]:
     """Return the samples with targets for all heads; of a mixture, those with targets for any head.
 
     Raises DataError if there are none, or if a dataset of the mixture has none for training.
@@ -67,8 +71,12 @@ def trainable_rows(model: Any, corpus: Any, split: str) -> list[Any]:
         needs = sorted({need for head in model.head.values() for need in head.targets})
         return usable(rows, needs, corpus.manifest)
     heads = model.head.items()
-    kept = [row for row in rows if any(has_targets(row, n, head, corpus) for n, head in heads)]
-    with_targets = {row.corpus for row in kept}
+    has = np.zeros(len(rows), dtype=bool)
+    for name, head in heads:
+        has |= has_targets(rows, name, head, corpus)
+    kept = taken(rows, has)
+    names, codes = corpus_codes(kept)
+    with_targets = {names[code] for code in np.unique(codes).tolist()}
     faults = [
         f"{corpus.manifest.parts[name].path}: no row of split=train has targets for any head of "
         f"this dataset ({', '.join(n for n, _ in heads if corpus.mixing.trains_on(n, name))}); "
@@ -81,37 +89,39 @@ def trainable_rows(model: Any, corpus: Any, split: str) -> list[Any]:
     return kept
 
 
-def has_targets(row: Any, name: str, head: Any, corpus: Any) -> bool:
-    """Return True if a sample has everything that a head needs to learn from it.
+def has_targets(rows: Sequence[Any], name: str, head: Any, corpus: Any) -> Bool[np.ndarray, " n"]:
+    """Return which of the samples have everything that a head needs to learn from them.
 
     Args:
-        row: The sample.
+        rows: The samples.
         name: Name of the head.
         head: The head.
         corpus: The data.
     """
-    if not corpus.trains_on(name, row):
-        return False
+    has = corpus.trained_rows(name, rows) & rows_with_targets(rows, head.targets)
     groups = [head.required_modalities] if head.required_modalities else head.pairs or [()]
-    return all(NEEDS[need][1](row) for need in head.targets) and any(
-        all(has_modality(row, modality, corpus) for modality in group) for group in groups
-    )
+    has_group = np.zeros(len(rows), dtype=bool)
+    for group in groups:
+        has_all = np.ones(len(rows), dtype=bool)
+        for modality in group:
+            has_all &= with_modality(rows, modality, corpus)
+        has_group |= has_all
+    return has & has_group
 
 
 def check_heads_have_targets(model: Any, rows: Sequence[Any], corpus: Any) -> None:
     """Raise DataError if a head, or a pair of modalities to align, has no training rows."""
     faults = []
     for name, head in model.head.items():
-        head_rows = [row for row in rows if corpus.trains_on(name, row)]
+        is_trained = corpus.trained_rows(name, rows)
         for a, b in head.pairs:
-            if not any(
-                has_modality(r, a, corpus) and has_modality(r, b, corpus) for r in head_rows
-            ):
+            has_both = with_modality(rows, a, corpus) & with_modality(rows, b, corpus)
+            if not (is_trained & has_both).any():
                 faults.append(
                     f"head.{name}: none of its training rows has both {a} and {b}; add such rows, "
                     f"or set head.{name}.pairs without this pair"
                 )
-        if not head.pairs and not any(has_targets(row, name, head, corpus) for row in head_rows):
+        if not head.pairs and not has_targets(rows, name, head, corpus).any():
             missing = " and ".join(head.required_modalities)
             faults.append(f"head.{name}: none of its training rows has {missing}")
     if faults:
@@ -137,13 +147,13 @@ def check_modalities_occur(encoders: Mapping[str, Any], corpus: Any) -> None:
     Of the modalities that a published model can read, one suffices.
     """
     rows, read = corpus.rows("train"), [name for name, node in encoders.items() if node]
-    if not rows:
+    if not len(rows):
         raise DataError(f"{corpus.manifest.path}: no rows with split=train")
     faults = [
         f"{corpus.manifest.path}: no training row has {column_of(name, corpus)}, which "
         f"encoder.{name} reads; disable it: encoder.{name}=null"
         for name in read
-        if not any(has_modality(row, name, corpus) for row in rows)
+        if not with_modality(rows, name, corpus).any()
     ]
     is_optional = all(class_attribute(encoders[name], "is_placeholder") for name in read)
     if faults and not (is_optional and len(faults) < len(read)):

@@ -1,13 +1,14 @@
 """Data loaders of a training run, with resuming and sharding over processes."""
 
-from collections import Counter
 from typing import Any
 
+import numpy as np
 from torch.utils.data import DataLoader
 
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
+from mmtx_cli.data.manifest.table.facts import corpus_codes
 from mmtx_cli.data.sampling.epoch_order import TrainOrder
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder, shares
 from mmtx_cli.distributed.lightning import pl
@@ -114,7 +115,8 @@ def make_order(train: ManifestDataset, settings: DataSettings, seed: int) -> Ord
     mixing = train.mixing
     if not mixing.names:
         return TrainOrder(len(train), settings.batch_size, seed)
-    counts = Counter(sample.corpus for sample in train.samples)
-    sizes = [counts[name] for name in mixing.names]
+    names, codes = corpus_codes(train.samples)
+    counts = dict(zip(names, np.bincount(codes).tolist(), strict=True))
+    sizes = [counts.get(name, 0) for name in mixing.names]
     share = shares(sizes, mixing.weights, settings.temperature)
     return MixtureOrder(sizes, share, settings.batch_size, seed, settings.mixture_mode == "samples")

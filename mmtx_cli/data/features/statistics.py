@@ -7,7 +7,8 @@ from jaxtyping import Float
 
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.manifest.read import Manifest
-from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.sample import SPLITS, Sample
+from mmtx_cli.data.manifest.table.facts import present, split_codes, taken
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
@@ -27,7 +28,10 @@ def feature_sizes(
     Raises:
         DataError: if no row has readable features, or their width is not the expected one.
     """
-    rows = sorted(manifest.samples, key=lambda row: row.split != "train")
+    if not expected:
+        return {}
+    samples = manifest.samples
+    rows = taken(samples, np.argsort(split_codes(samples) != SPLITS.index("train"), kind="stable"))
     files = FeatureFiles(limits)
     try:
         return {name: _size(name, size, rows, manifest, files) for name, size in expected.items()}
@@ -39,9 +43,7 @@ def _size(
     name: str, expected: int | None, rows: Sequence[Sample], manifest: Manifest, files: FeatureFiles
 ) -> int:
     error: UnreadableError | None = None
-    for row in rows:
-        if name not in row.features:
-            continue
+    for row in taken(rows, present(rows, f"features.{name}")):
         try:
             width = files.read(row.features[name], most=1).shape[1]
         except UnreadableError as fault:  # reported when the sample itself is read
@@ -79,9 +81,9 @@ def feature_scale(
         most: Maximum number of vectors read per sample.
         limits: Limits on reading one sample.
     """
-    available = [row for row in rows if name in row.features]
+    available = taken(rows, present(rows, f"features.{name}"))
     indices = np.unique(np.linspace(0, len(available) - 1, SAMPLED_ROWS).round().astype(int))
-    chosen = [available[i] for i in indices] if available else []
+    chosen = taken(available, indices) if len(available) else []
     count, total, squares = 0, np.zeros(()), np.zeros(())
     for features in _readable(chosen, name, most, limits):
         x = features.astype(np.float64)

@@ -36,6 +36,15 @@ def words_of(name: str, value: object, faults: list[str], expected: str = "text"
     return None if text is None else composed(text)
 
 
+def clean_text(value: object) -> str | None:
+    """Return a text in NFC; None for a value that is no text, or blank, or has faults."""
+    if type(value) is not str or not value.strip():
+        return None
+    if value.isascii():
+        return value
+    return composed(value) if is_encodable(value) else None
+
+
 def texts_of(name: str, value: object, faults: list[str], expected: str) -> tuple[str, ...]:
     """Return a list of non-blank texts; append a fault for any other item.
 

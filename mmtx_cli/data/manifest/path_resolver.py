@@ -43,6 +43,7 @@ class Root:
         self._check_files = check_files
         self._keys = keys
         self._real_folders: dict[str, bool] = {}
+        self._inside: dict[str, bool] = {}
         self.num_checked = 0
         """Number of files looked for."""
         self.missing: dict[str, str] = {}
@@ -51,7 +52,10 @@ class Root:
     def resolve(self, path: str) -> tuple[str, str | None]:
         """Return the absolute path, and its fault or None."""
         full = f"{self.folder}{os.sep}{path}"
-        if _PLAIN.fullmatch(path) is None:
+        if _PLAIN.fullmatch(path) is not None:
+            if path.isascii() and self._is_plain_file(full, path):
+                return full, None
+        else:
             if "\0" in path:
                 return path, f"path {path!r} contains a NUL character; use a file path"
             if not is_encodable(path):
@@ -68,19 +72,40 @@ class Root:
             return full, f"{path} {outside} {self.folder}; {remedy}"
         return full, self._absent(full, path) if self._check_files else None
 
+    def _is_plain_file(self, full: str, path: str) -> bool:
+        """Return True for a regular file in a folder known to lie inside; False if unknown.
+
+        One system call answers for the usual file that it exists and is no link.
+        """
+        if not self._check_files:
+            return False
+        folder = path.rpartition("/")[0]
+        if folder not in self._inside:
+            self._inside[folder] = self._allow_outside or self._is_inside(os.path.dirname(full))
+        try:
+            is_file = self._inside[folder] and stat.S_ISREG(os.lstat(full).st_mode)
+        except OSError:
+            return False
+        self.num_checked += is_file
+        return is_file
+
     def _outside(self, full: str) -> str | None:
         if not (_within(full, self.folder) or _within(full, self.real)):
             return "is outside the root"
         folder = os.path.dirname(full) if full != self.folder else full
-        if folder not in self._real_folders:
-            self._real_folders[folder] = _within(os.path.realpath(folder), self.real)
-        if not self._real_folders[folder]:
+        if not self._is_inside(folder):
             return "follows a symlink out of the root"
         # checking the file itself for a link costs a call per file, so only with check_files
         linked = self._check_files and os.path.islink(full)
         if linked and not _within(os.path.realpath(full), self.real):
             return "is a symlink out of the root"
         return None
+
+    def _is_inside(self, folder: str) -> bool:
+        """Return False for a folder whose links lead out of the root."""
+        if folder not in self._real_folders:
+            self._real_folders[folder] = _within(os.path.realpath(folder), self.real)
+        return self._real_folders[folder]
 
     def all_missing(self, missing: Sequence[str]) -> str:
         """Return one fault for nearly all files missing, with the key to set."""

@@ -1,36 +1,47 @@
 """Reading and validation of manifests (one row per sample), reporting all faults at once."""
 
 import os
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
+from mmtx_cli.data.manifest.cell_parsers import is_encodable
 from mmtx_cli.data.manifest.dataset_card import Card, card_path, read_card
 from mmtx_cli.data.manifest.label_types import label_names_of, with_number_labels
 from mmtx_cli.data.manifest.missing_files import located_faults
 from mmtx_cli.data.manifest.option_names import CHECK_KEYS, RUN_KEYS, Keys
 from mmtx_cli.data.manifest.path_resolver import Root, card_folder
+from mmtx_cli.data.manifest.reading import Fault, Reading, repeated_id
 from mmtx_cli.data.manifest.row_parser import Row, RowReader
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.data.manifest.splits import Ratios, assigner
-from mmtx_cli.data.manifest.table_file import Line, is_text_table, read_lines
+from mmtx_cli.data.manifest.splits import Ratios
+from mmtx_cli.data.manifest.table.cached import is_large, read_table
+from mmtx_cli.data.manifest.table.facts import of_split, split_counts
+from mmtx_cli.data.manifest.table_file import Line, read_lines
 from mmtx_cli.errors import DataError, truncate
-from mmtx_cli.io.quoting import argument
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The samples of a data set, in file order, with its dataset card."""
+    """The samples of a data set, in file order, with its dataset card.
+
+    Samples of a large manifest are a ``SampleTable``, those of a small one a list.
+    """
 
     path: Path
-    samples: list[Sample]
+    samples: Sequence[Sample]
     card: Card
 
-    def split(self, name: str) -> list[Sample]:
+    def split(self, name: str) -> Sequence[Sample]:
         """Return the samples of a split (train, val or test)."""
-        return [sample for sample in self.samples if sample.split == name]
+        if name not in self._splits:
+            self._splits[name] = of_split(self.samples, name)
+        return self._splits[name]
+
+    @cached_property
+    def _splits(self) -> dict[str, Sequence[Sample]]:
+        return {}
 
     def where(self, sample: Sample) -> str:
         """Return the sample's location as file:line, for messages."""
@@ -123,72 +134,47 @@ def read_faulty(
     )
     if check_files and root is not None and not os.path.isdir(root):
         raise DataError(f"{keys.root}={root}: folder not found")
-    root_of = partial(Root, folder, allow_outside=allow_outside_root, keys=keys)
-    checked = root_of(check_files=check_files)
-    reader = RowReader(
-        checked,
-        typed=not is_text_table(path),
-        assign=assigner(split, seed, keys),
-        card=card,
-        keys=keys,
-        ignored=ignored,
-        unchecked=root_of(check_files=False) if may_be_absent else None,
+    reading = Reading(
+        path,
+        card,
+        folder,
+        split,
+        seed,
+        allow_outside_root,
+        check_files,
+        keys,
+        ignored,
+        may_be_absent,
     )
-    samples, found = _read_rows(lines, reader, path if is_text_table(path) else None)
-    faults = located_faults([(f"{path}:{line}", fault) for line, fault in found], checked)
-    if not samples and not faults:
-        faults = [f"{path}: no rows; write one JSON object per line"]
-    if is_text_table(path) and card.label_type is None:
-        samples, label_faults = with_number_labels(samples)
-        faults += [f"{path}:{line}: {fault}" for line, fault in label_faults]
+    # Arrow stores UTF-8, which a folder's name may not be
+    if is_large(path) and is_encodable(os.path.abspath(folder)):
+        found: tuple[Sequence[Sample], list[str]] = read_table(reading)
+    else:
+        found = _read_list(reading, lines)
+    samples, faults = found
     return Manifest(path, samples, card), faults or _count_faults(samples, card)
 
 
-def _read_rows(
-    lines: Iterable[Line], reader: RowReader, table: Path | None
-) -> tuple[list[Sample], list[tuple[int, str]]]:
-    """Return the valid rows, and faults with line numbers; a ``table`` has one header for all."""
+def _read_list(reading: Reading, lines: Iterable[Line]) -> tuple[Sequence[Sample], list[str]]:
+    """Return the valid rows, and all faults."""
+    reader, root = reading.reader()
     samples: list[Sample] = []
-    faults: list[tuple[int, str]] = []
+    found: list[Fault] = []
     first: dict[str, int] = {}
-    keys_checked = False
-    for line, row in lines:
-        if isinstance(row, str):
-            faults.append((line, row))
-            continue
-        if not keys_checked:
-            misspelled = reader.misspelled_keys(row)
-            faults += [(line, fault) for fault in misspelled]
-        if table and not keys_checked:
-            keys_checked = True  # report header faults once instead of once per row
-            missing = reader.missing_column(row)
-            if missing and not any(f"did you mean {missing!r}?" in fault for fault in misspelled):
-                faults.append((1, _no_column(missing, table, row, reader)))
-            if missing == "id":
-                return samples, faults
-            if missing:
-                reader.without_splits()
-        sample, ident, found = reader.sample(row, line)
-        faults += [(line, fault) for fault in found]
+    for line, values, ident, row_faults in reading.rows(lines, reader):
+        found += [(line, fault) for fault in row_faults]
         if ident and first.setdefault(ident, line) != line:
-            faults.append(
-                (line, f"id {ident!r} is already used on line {first[ident]}; rename one")
-            )
-        elif sample is not None:
-            samples.append(sample)
-    return samples, faults
-
-
-def _no_column(name: str, table: Path, row: Row, reader: RowReader) -> str:
-    problem = f"no column {name!r}; available columns: {', '.join(row)}"
-    if name == "split":
-        return f"{problem}; {reader.split_remedy}"
-    separator = next((c for c in ";|\t" if len(row) == 1 and c in next(iter(row))), None)
-    delimiter = f" {argument('delimiter', separator)}" if separator else ""
-    return (
-        f"{problem}; not a manifest, but the table can be converted: `mmtx data action=import "
-        f"importer=csv {argument('captions', table)}{delimiter} images=FOLDER out=NAME.jsonl`"
-    )
+            found.append((line, repeated_id(ident, f"on line {first[ident]}")))
+        elif values is not None:
+            samples.append(Sample(*(*values, line)))
+    path = reading.path
+    faults = located_faults([(f"{path}:{line}", fault) for line, fault in found], root)
+    if not samples and not faults:
+        faults = [f"{path}: no rows; write one JSON object per line"]
+    if not reading.is_text or reading.card.label_type is not None:
+        return samples, faults
+    numbered, label_faults = with_number_labels(samples)
+    return numbered, faults + [f"{path}:{line}: {fault}" for line, fault in label_faults]
 
 
 def row_faults(
@@ -215,12 +201,12 @@ def row_faults(
         _, ident, found = reader.sample(row, 0)
         faults += [(place, fault) for fault in found]
         if ident and first.setdefault(ident, place) != place:
-            faults.append((place, f"id {ident!r} is already used at {first[ident]}; rename one"))
+            faults.append((place, repeated_id(ident, f"at {first[ident]}")))
     return located_faults(faults, location)
 
 
-def _count_faults(samples: list[Sample], card: Card) -> list[str]:
-    rows = Counter(sample.split for sample in samples)
+def _count_faults(samples: Sequence[Sample], card: Card) -> list[str]:
+    rows = split_counts(samples)
     return [
         f"{card.path}: expects {count} rows of {split}, the manifest has {rows[split]}; "
         "restore the rows or fix counts"

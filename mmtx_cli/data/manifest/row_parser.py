@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from mmtx_cli.data.manifest.cell_parsers import (
+    clean_text,
     float_of,
     json_of,
     number_of,
@@ -25,6 +26,9 @@ from mmtx_cli.suggest import closest
 
 Row = dict[str, Any]
 Label = str | float | int | tuple[str, ...] | None
+Values = tuple[Any, ...]
+"""The fields of a sample in their order, except line and corpus."""
+_PLAIN = frozenset(("id", "split", "image", "text", "captions", "label"))
 _SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid", "dev"), "val")
 CAPTION_MARK = " | "
 
@@ -108,6 +112,52 @@ class RowReader:
 
     def sample(self, row: Row, line: int) -> tuple[Sample | None, str, list[str]]:
         """Return the sample (None if faulty), its id ("" if it has none), and the faults."""
+        values, ident, faults = self.values(row)
+        return None if values is None else Sample(*(*values, line)), ident, faults
+
+    def values(self, row: Row) -> tuple[Values | None, str, list[str]]:
+        """Return the values of a sample in the order of its fields, as ``sample`` does."""
+        if self._typed and not self._ignored and row.keys() <= _PLAIN:
+            plain = self._plain(row)
+            if plain is not None:
+                return plain
+        return self._any(row)
+
+    def _plain(self, row: Row) -> tuple[Values | None, str, list[str]] | None:
+        """Return what ``values`` does for a row without conversions, the usual; None for others."""
+        ident, split, image = row.get("id"), row.get("split"), row.get("image")
+        if type(ident) is not str or not ident.isascii() or not ident.strip():
+            return None
+        if type(split) is not str or split not in SPLITS:
+            return None
+        if image is not None and (type(image) is not str or not image.isascii()):
+            return None
+        text, captions = row.get("text"), row.get("captions", ())
+        if text is not None and (text := clean_text(text)) is None:
+            return None
+        if captions != ():
+            if type(captions) is not list or not captions:
+                return None
+            captions = tuple(map(clean_text, captions))
+            if None in captions:
+                return None
+        label = row.get("label")
+        if label is not None:
+            if self._label_type is not None or self._label_names:
+                return None
+            if type(label) is str and (label := clean_text(label)) is None:
+                return None
+            if type(label) is not str:
+                return None
+        faults: list[str] = []
+        # last, since a row is counted as one file looked for
+        images = (self._path("image", image, faults),) if image and image.strip() else ()
+        if faults:
+            return None, ident, faults
+        none = None, None, None, None  # video, start, end, audio
+        return (ident, split, images, *none, text, captions, label, {}, None, {}), ident, []
+
+    def _any(self, row: Row) -> tuple[Values | None, str, list[str]]:
         faults: list[str] = []
         if self._ignored:
             row = {key: value for key, value in row.items() if key not in self._ignored}
@@ -132,7 +182,8 @@ class RowReader:
         split = self._split(row.get("split"), ident, faults)
         if faults:
             return None, ident, faults
-        return Sample(id=ident, split=split, start=start, end=end, line=line, **values), ident, []
+        values |= {"id": ident, "split": split, "start": start, "end": end}
+        return tuple(values[name] for name in KEYS), ident, []
 
     def _ident(self, row: Row, faults: list[str]) -> str:
         value = row.get("id")

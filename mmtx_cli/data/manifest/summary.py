@@ -1,7 +1,7 @@
 """Summary of a data set: counts of rows, modalities, captions and labels, and split leaks."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Group, RenderableType
@@ -95,7 +95,7 @@ def summarize(manifest: Manifest) -> Summary:
     )
 
 
-def _fields(samples: list[Sample]) -> dict[str, int]:
+def _fields(samples: Sequence[Sample]) -> dict[str, int]:
     plain = {
         name: sum(getattr(sample, name) not in (None, (), {}) for sample in samples)
         for name in _PLAIN
@@ -112,7 +112,7 @@ def _quantiles(captions: list[str]) -> list[int]:
     return [lengths[round(q * (len(lengths) - 1))] for q in _QUANTILES] if lengths else []
 
 
-def _label_names(samples: list[Sample]) -> Iterator[str]:
+def _label_names(samples: Sequence[Sample]) -> Iterator[str]:
     for sample in samples:
         if isinstance(sample.label, str):
             yield sample.label
@@ -120,7 +120,7 @@ def _label_names(samples: list[Sample]) -> Iterator[str]:
             yield from sample.label
 
 
-def _empty_splits(parts: dict[str, list[Sample]]) -> list[str]:
+def _empty_splits(parts: dict[str, Sequence[Sample]]) -> list[str]:
     return [f"no rows in split {split}" for split, samples in parts.items() if not samples]
 
 

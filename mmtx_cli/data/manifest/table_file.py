@@ -38,7 +38,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     check_exists(path)
     match path.suffix.lower():
         case ".jsonl" | ".ndjson":
-            return _json_lines(path)
+            return iter(JsonLines(path))
         case ".csv":
             return csv_rows(path, ",")
         case ".tsv":
@@ -84,25 +84,51 @@ def check_exists(
     raise DataError(f"{path}: {what} not found; {f'did you mean {near}?' if near else remedy}")
 
 
-def _json_lines(path: Path) -> Iterator[Line]:
-    with path.open("rb") as file:
-        number = 0
-        while raw := file.readline(MAX_LINE + 1):
-            number += 1
-            if len(raw) > MAX_LINE:
-                yield number, TOO_LONG
-                return
-            if number == 1:
-                if raw.startswith(_UTF16):
-                    yield 1, "encoded as UTF-16; save the file as UTF-8"
+class JsonLines:
+    """The rows of a JSON Lines file, or of whole lines between two of its bytes.
+
+    Args:
+        path: The file.
+        start: Position of the first line; lines count from 1 there.
+        end: Position after the last line; None for the end of the file.
+    """
+
+    def __init__(self, path: Path, start: int = 0, end: int | None = None) -> None:
+        self.path, self.start, self.end = path, start, end
+        self.num_lines = 0
+        """Lines read so far."""
+        self.stopped = False
+        """Whether a fault makes the rest of the file unreadable."""
+
+    def __iter__(self) -> Iterator[Line]:
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            position = self.start
+            while position != self.end and (raw := file.readline(MAX_LINE + 1)):
+                self.num_lines += 1
+                position += len(raw)
+                yield from self._line(raw)
+                if self.stopped:
                     return
-                raw = raw.removeprefix(_BOM)
-            if not raw.strip():
-                continue
-            row = _parsed(raw)
-            yield number, row
-            if number == 1 and isinstance(row, str) and raw.lstrip().startswith(b"["):
-                return  # a JSON array over the whole file: more faults would add nothing
+
+    def _line(self, raw: bytes) -> Iterator[Line]:
+        number, first = self.num_lines, self.start == 0 and self.num_lines == 1
+        if len(raw) > MAX_LINE:
+            self.stopped = True
+            yield number, TOO_LONG
+            return
+        if first:
+            if raw.startswith(_UTF16):
+                self.stopped = True
+                yield 1, "encoded as UTF-16; save the file as UTF-8"
+                return
+            raw = raw.removeprefix(_BOM)
+        if not raw.strip():
+            return
+        row = _parsed(raw)
+        # a JSON array over the whole file: more faults would add nothing
+        self.stopped = first and isinstance(row, str) and raw.lstrip().startswith(b"[")
+        yield number, row
 
 
 def _parsed(raw: bytes) -> dict[str, Any] | str:
@@ -209,14 +235,10 @@ def _encoding_fault(path: Path) -> tuple[int, str] | None:
 
 
 def parquet_rows(path: Path) -> Iterator[Line]:
-    """Yield the rows of a Parquet file, numbered from 1. Raises DataError without pyarrow."""
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading Parquet needs pyarrow; pip install mmtx[parquet]"
-        ) from error
+    """Yield the rows of a Parquet file, numbered from 1."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
     number = 0
     try:
         with parquet.ParquetFile(path) as file:

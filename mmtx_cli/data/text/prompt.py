@@ -1,10 +1,13 @@
 """Prompts of language models with a text of each row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mmtx_cli.config.preprocessing import PLACE
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.facts import values
+from mmtx_cli.data.manifest.table.samples import SampleTable
 from mmtx_cli.data.text.columns import TextColumn
+from mmtx_cli.data.text.stored_columns import stored_arrays
 from mmtx_cli.data.text.tokenizer import Tokenizer
 
 ANY_LENGTH = 1_000_000_000
@@ -41,5 +44,18 @@ def prompt_column(
 ) -> TextColumn:
     """Return the prompt of each sample; a sample without text has an empty one in its place."""
     assert tokenizer is not None, "prompts need a tokenizer"
-    texts = [(sample.text or "",) for sample in samples]
-    return TextColumn(texts, PromptTokenizer(tokenizer, template), ANY_LENGTH)
+    encoder = PromptTokenizer(tokenizer, template)
+    if isinstance(samples, SampleTable):
+        arrays, facts = stored_arrays(
+            samples,
+            lambda: (((text,), None) for text in _texts(samples)),
+            encoder,
+            ("prompt", template, tokenizer.identity),
+            ANY_LENGTH,
+        )
+        return TextColumn.of_arrays(arrays, ANY_LENGTH, **facts)
+    return TextColumn([(text,) for text in _texts(samples)], encoder, ANY_LENGTH)
+
+
+def _texts(samples: Sequence[Sample]) -> Iterator[str]:
+    return values(samples, ("text",), lambda row: row.text or "")

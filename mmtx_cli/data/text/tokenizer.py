@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import tokenizers
 from tokenizers import Encoding, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 from tokenizers.processors import TemplateProcessing
@@ -158,6 +159,11 @@ class Tokenizer:
     def to_json(self) -> str:
         """Serialize the tokenizer for a checkpoint."""
         return str(self.backend.to_str())
+
+    @property
+    def identity(self) -> tuple[str, bool, str]:
+        """Everything that the tokens of a text follow from."""
+        return self.to_json(), self.template, tokenizers.__version__
 
     def as_template(self) -> str:
         """Serialize the tokenizer with a post-processor that adds BOS and EOS, so that it can be

@@ -1,18 +1,26 @@
 """Selection of the tokenizers for a run's input and target texts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import tokenizers
 from hydra.utils import get_class
 
 from mmtx_cli.config.cross_checks import decoder_section
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.manifest.read import Manifest
-from mmtx_cli.data.text.columns import column_texts
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.derived import stored_value
+from mmtx_cli.data.manifest.table.facts import taken, values
+from mmtx_cli.data.text.columns import has_texts, texts_of
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.checkpoint import read_config
+
+MAX_TRAINING_ROWS = 1_000_000
+"""Samples on whose texts a tokenizer is trained: of more, as many at equal distances."""
 
 
 def pretrained_tokenizer(
@@ -164,11 +172,31 @@ def tokenizer_for(
     if stored:
         return Tokenizer.from_json(stored)
     rows = manifest.split("train") or manifest.samples
-    columns = [column_texts(rows, name) for name in ("captions", "text", "answer_text")]
-    texts = [text for row in zip(*columns, strict=True) for cell in row for text in cell]
-    if not texts:
+    rows = taken(rows, has_texts(rows))
+    if not len(rows):
         return None
-    return Tokenizer.train(texts, settings.tokenizer_vocab_size, settings.lowercase)
+    if len(rows) > MAX_TRAINING_ROWS:
+        rows = taken(rows, np.linspace(0, len(rows) - 1, MAX_TRAINING_ROWS).astype(np.int64))
+    vocab_size, lowercase = settings.tokenizer_vocab_size, settings.lowercase
+    key = vocab_size, lowercase, tokenizers.__version__
+    content = stored_value(
+        rows,
+        "tokenizer",
+        key,
+        lambda: Tokenizer.train(training_texts(rows), vocab_size, lowercase).to_json(),
+    )
+    return Tokenizer.from_json(content)
+
+
+def training_texts(rows: Sequence[Sample]) -> Iterator[str]:
+    """Yield all texts of the samples, in their order."""
+    columns = ("captions", "text", "answers", "answer_weights")
+    for texts in values(rows, columns, _all_texts):
+        yield from texts
+
+
+def _all_texts(row: Sample) -> list[str]:
+    return [text for name in ("captions", "text", "answer_text") for text in texts_of(row, name)]
 
 
 def config_of(path: str, folder: str) -> dict[str, Any]:

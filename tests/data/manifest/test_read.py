@@ -442,13 +442,6 @@ def test_parquet(folder):
     faults_mention(faults_of(folder / "n.parquet"), (f"{folder / 'n.parquet'}:1: ", "Parquet"))
 
 
-def test_parquet_without_pyarrow_names_the_package_to_install(folder, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    (folder / "m.parquet").write_bytes(b"")
-    path = folder / "m.parquet"
-    faults_mention(faults_of(path), (f"{path}: ", "pyarrow", "pip install mmtx[parquet]"))
-
-
 NAME = st.text(min_size=1, max_size=20).filter(lambda text: text.strip())
 
 
