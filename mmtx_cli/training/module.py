@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from mmtx_cli.training.accumulation import with_shares
 from mmtx_cli.training.divergence import DivergenceGuard
 from mmtx_cli.training.mean_accumulator import MeanAccumulator
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
+from mmtx_cli.training.teacher_digests import check_teachers, teacher_digests
 from mmtx_cli.types import Batch, Prediction
 
 
@@ -215,12 +217,18 @@ class TrainingModule(pl.LightningModule):
         if rank() == 0:
             print(message, file=sys.stderr)
 
+    @cached_property
+    def teacher_digests(self) -> dict[str, str]:
+        """Digests of the frozen teachers, which a checkpoint does not contain."""
+        return teacher_digests(dict(self.model.head.items()))
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the guard and the metrics since the last row of ``metrics.csv``.
 
         ``is_last_batch`` is reset, since the resumed run may have more steps.
         """
         self.train_tally.load_state(checkpoint.get("train_tally"))
+        check_teachers(checkpoint.get("teachers"), self.teacher_digests)
         self.guard.load_state_dict(checkpoint.get("guard", DivergenceGuard(0, None).state_dict()))
         loops = checkpoint.get("loops", {}).get("fit_loop", {})
         if "epoch_loop.batch_progress" in loops:
@@ -230,6 +238,7 @@ class TrainingModule(pl.LightningModule):
         """Store the config that rebuilds the model, the state of the guard, and the metrics."""
         checkpoint["config"] = self.config
         checkpoint["train_tally"] = self.train_tally.state()
+        checkpoint["teachers"] = self.teacher_digests
         checkpoint["guard"] = self.guard.state_dict()
 
 
