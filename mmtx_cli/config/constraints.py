@@ -60,6 +60,8 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "trainer.ema": (0, 1),
     "trainer.val_every": (1, 1e12),
     "trainer.save_every": (1, 1e12),
+    "trainer.keep_checkpoints": (1, 1000),
+    "trainer.keep_every": (1, 1e12),
     "trainer.log_every": (1, 1e12),
     "trainer.early_stopping.patience": (1, 1e9),
     "generation.num_beams": (1, 1e4),

@@ -179,6 +179,10 @@ class TrainerSettings:
     """Optimizer steps between validations (default: one epoch)."""
     save_every: int | None = None
     """Optimizer steps between saves of last.ckpt (default: at each validation)."""
+    keep_checkpoints: int = 2
+    """Number of latest checkpoints to keep: last.ckpt and those before it (previous.ckpt, …)."""
+    keep_every: int | None = None
+    """Keep the checkpoint of every so many optimizer steps as step-N.ckpt (default: none)."""
     log_every: int = 20
     """Optimizer steps between rows of metrics.csv."""
     monitor: str = "val/loss"

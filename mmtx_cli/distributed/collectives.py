@@ -4,6 +4,8 @@ The processes average their gradients. A loss that is a mean over the whole batc
 local sum, divided by the global count, times the number of processes.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from jaxtyping import Float, Shaped
@@ -20,6 +22,15 @@ def world_size() -> int:
 def rank() -> int:
     """Return the rank of this process."""
     return dist.get_rank() if world_size() > 1 else 0
+
+
+def from_first(value: object) -> Any:
+    """Return the value of the first process, which can be pickled, in all processes."""
+    if world_size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def global_mean(total: Float[Tensor, ""], count: Tensor, shared: bool) -> Float[Tensor, ""]:

@@ -13,6 +13,8 @@ from typing import Any
 
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import atomic_write
+from mmtx_cli.io.checkpoint_files.intact import intact_hint
+from mmtx_cli.io.checkpoint_files.seal import damage
 from mmtx_cli.io.file_errors import is_of_files, reason
 from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
@@ -23,7 +25,7 @@ from mmtx_cli.io.untrusted.bounded_file import (
     read_json,
     read_text,
 )
-from mmtx_cli.io.untrusted.checksums import check_finite_weights, checksums, damaged_entry
+from mmtx_cli.io.untrusted.checksums import check_finite_weights, checksums
 from mmtx_cli.io.untrusted.safetensors_file import METADATA, read_header, read_safetensors
 from mmtx_cli.io.untrusted.tensor_checks import not_finite, tensor_fault
 from mmtx_cli.io.untrusted.torch_file import check_archive, load_archive, plain_fault
@@ -97,7 +99,7 @@ def read_config(path: str) -> dict[str, Any]:
     found = find_model(path)
     if found.is_dir():
         return read_folder_config(found)
-    checkpoint = load_checkpoint(found)
+    checkpoint = load_checkpoint(found, lazily=True)
     config = checked_config(checkpoint["config"], found, model_tensors(checkpoint))
     return config if "run" in config else {**config, "early": True}
 
@@ -187,19 +189,23 @@ def without_teachers(heads: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, lazily: bool = False) -> dict[str, Any]:
     """Load a whole .ckpt as tensors and plain data, without executing any code in it.
+
+    With ``lazily``, the values of tensors are read when they are used.
 
     Raises:
         CheckpointError: if it is damaged or contains anything else.
     """
     try:
-        check_archive(path)
-        damaged = damaged_entry(path)
-        checkpoint = load_archive(path)
+        damaged = damage(path)
+        if damaged is None:
+            check_archive(path)
+            checkpoint = load_archive(path, lazily)
     except RefusedFileError as error:
         raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint: {error}; use another checkpoint of the run"
+            f"{path}: cannot be read as a checkpoint: {error}; use another checkpoint of the "
+            f"run{intact_hint(path)}"
         ) from error
     except Exception as error:  # a damaged file may raise anything
         if isinstance(error, OSError) and is_of_files(error):
@@ -207,12 +213,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: cannot be read as a checkpoint: it is truncated, or contains objects "
             "other than tensors and plain data, which are never loaded; use another checkpoint of "
-            "the run, or its model folder"
+            f"the run{intact_hint(path)}, or its model folder"
         ) from error
     if damaged is not None:
         raise CheckpointError(
             f"{path}: damaged: {damaged} did not match its checksum; use another checkpoint of "
-            "the run, or another copy of this one"
+            f"the run{intact_hint(path)}, or another copy of this one"
         )
     if not isinstance(checkpoint, dict) or "config" not in checkpoint:
         raise CheckpointError(
@@ -248,7 +254,7 @@ def tensor_names(path: str) -> list[str]:
     found = find_model(path)
     if found.is_dir():
         return list(read_header(found / WEIGHTS))
-    return list(model_tensors(load_checkpoint(found)))
+    return list(model_tensors(load_checkpoint(found, lazily=True)))
 
 
 def model_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Resume a stopped run with its saved configuration."""
 
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,12 +13,13 @@ from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.config.validate import root_faults, section_faults
 from mmtx_cli.distributed.hydra_job import job_overrides
 from mmtx_cli.errors import CheckpointError, ConfigError
-from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import read_config, tensor_names
+from mmtx_cli.io.checkpoint_files.keep import checkpoint_files
 from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.redact import HIDDEN, redacted
 from mmtx_cli.io.untrusted.yaml_reader import check_yaml, read_yaml_text
+from mmtx_cli.runs.fallback import intact_config
 
 CHANGEABLE = (
     "trainer",
@@ -78,14 +78,20 @@ def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
             faults.append(difference_fault(key, requested, saved_value, cfg.run_dir))
     if faults:
         raise ConfigError(*faults)
-    config = read_intact_config(last)
+    settings = run_settings(saved_plain)
+
+    def checked(path: Path) -> dict[str, Any]:
+        found = read_config(str(path))
+        check_same_run(path, found.get("run") or {}, settings)
+        return found
+
+    config = intact_config(last, checked)
     old, new = value(saved_plain, "data.path"), saved.data.get("path")
     if (
         new != old and not is_hidden(old) and not config.get("rows")
     ):  # of an early version: nothing detects other rows
         raise ConfigError(difference_fault("data.path", new, old, cfg.run_dir))
     complete_early(saved, config, last)
-    check_same_run(last, config.get("run") or {}, run_settings(saved_plain))
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
     saved.allow_changed_data = cfg.allow_changed_data
     return saved, config
@@ -148,31 +154,6 @@ def check_same_run(last: Path, stored: Mapping[str, Any], current: Mapping[str, 
         )
 
 
-def read_intact_config(last: Path) -> dict[str, Any]:
-    """Return the config in last.ckpt; if it is damaged, replace it by the newest intact checkpoint.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
-    try:
-        return read_config(str(last))
-    except CheckpointError as error:
-        others = (path for path in last.parent.glob("*.ckpt") if path != last)
-        for other in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
-            try:
-                config = read_config(str(other))
-            except CheckpointError:
-                continue
-            with atomic_write(last) as temporary:
-                shutil.copyfile(other, temporary)
-            print(
-                f"{error}\nmmtx: resuming from {other}, the newest intact one",
-                file=sys.stderr,
-            )
-            return config
-        raise
-
-
 def difference_fault(key: str, requested: Any, saved: Any, run_dir: str) -> str:
     """Return the error message for a key that differs from the saved configuration.
 
@@ -195,7 +176,7 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
     """Return the configuration in ``run_dir`` and the path of its last checkpoint."""
     run_dir = Path(cfg.run_dir)
     last, path = run_dir / "checkpoints" / "last.ckpt", run_dir / "config.yaml"
-    if not last.is_file() or not path.is_file():
+    if not path.is_file() or not (last.is_file() or checkpoint_files(last.parent)):
         raise CheckpointError(
             f"run_dir={run_dir}: no checkpoints/last.ckpt to resume from; set the "
             "folder of the run to resume: resume=true run_dir=RUN"

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.corpus import Corpus, build_data
@@ -11,6 +12,7 @@ from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.data_changes import check_data_unchanged, row_digests
+from mmtx_cli.runs.fallback import resumed_step
 from mmtx_cli.runs.feature_cache import check_cache, open_cache
 from mmtx_cli.runs.model_config import (
     make_decoder_portable,
@@ -147,4 +149,7 @@ def build_trainer(
         run.data.max_unreadable_fraction,
     )
     batches = len(loaders.order)
-    return make_trainer(settings, run.logger, run.run_dir, length, batches, quarantine, run.command)
+    resumed = resumed_step(Path(run.last_checkpoint)) if run.resume else 0
+    return make_trainer(
+        settings, run.logger, run.run_dir, length, batches, quarantine, run.command, resumed
+    )

@@ -4,7 +4,9 @@ Lightning's own writer uses the temporary folder and does not sync: a process ki
 writing can lose both the old and the new checkpoint.
 """
 
+import errno
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,19 +17,62 @@ from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import atomic_write, make_subfolder
 from mmtx_cli.io.checkpoint import check_finite, load_checkpoint
+from mmtx_cli.io.checkpoint_files.keep import LAST, keep_previous
+from mmtx_cli.io.checkpoint_files.seal import write_sealed
+from mmtx_cli.io.file_errors import DISK_FULL, FileError, free_space, reason
 
 
 class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
     """Writes checkpoints atomically and durably; reads only tensors and plain data."""
 
+    def __init__(self, keep: int = 1) -> None:
+        """``keep`` is the number of latest checkpoints to keep (``trainer.keep_checkpoints``)."""
+        super().__init__()
+        self.keep = keep
+        self.optional = False
+        """Whether a save that finds no space is only reported. The run then goes on with its
+        earlier checkpoint."""
+        self.failed = False
+        """Whether the latest save found no space."""
+
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike, storage_options: Any = None
     ) -> None:
-        """Replace ``path`` by the new checkpoint atomically."""
+        """Replace ``path`` by the new checkpoint atomically; keep the previous ``last.ckpt``.
+
+        Raises:
+            OSError: if it cannot be written; not for lack of space if the save is ``optional``.
+        """
         target = Path(path)
         make_subfolder(target.parent)  # a run folder that was removed is not recreated
-        with atomic_write(target, size_of(checkpoint)) as temporary:
-            torch.save(checkpoint, temporary)
+        self.failed = False
+        try:
+            self.write(checkpoint, target)
+        except OSError as error:
+            if not self.optional or error.errno not in DISK_FULL:
+                raise
+            self.failed = True
+            print(
+                f"warning: {target}: not saved at step {checkpoint.get('global_step')}: "
+                f"{reason(error)}; free some space: the next save is tried as usual, and until "
+                f"then the run can be resumed from its earlier checkpoint",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def write(self, checkpoint: dict[str, Any], target: Path) -> None:
+        """Write a checkpoint, unless there is clearly no space for it."""
+        size = size_of(checkpoint)
+        check_space(target, size)
+        step = checkpoint.get("global_step")
+        with atomic_write(target, size) as temporary:
+            write_sealed(
+                temporary,
+                lambda stream: torch.save(checkpoint, stream),
+                step if isinstance(step, int) else 0,
+            )
+            if target.name == LAST:
+                keep_previous(target, self.keep)
 
     def load_checkpoint(self, path: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
         """Read and validate a checkpoint, without executing any code in it."""
@@ -35,6 +80,19 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
         check_finite(Path(path), checkpoint["state_dict"])
         check_state(Path(path), checkpoint)
         return checkpoint
+
+
+def check_space(target: Path, size: int) -> None:
+    """Check that the disk has space for a file, before the last free bytes are written.
+
+    Raises:
+        FileError: if it has not.
+    """
+    free = free_space(target)
+    if free < size:
+        error = FileError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        error.free, error.size = free, size
+        raise error
 
 
 STATE: Mapping[str, type] = {

@@ -1,6 +1,8 @@
 """Loggers besides ``metrics.csv``: Weights & Biases and TensorBoard."""
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmtx_cli.config.schema import LoggerSettings, WandbSettings
@@ -9,9 +11,17 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import check_subfolder
 from mmtx_cli.io.redact import redacted
 
+_WANDB_FOLDER = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-([A-Za-z0-9_-]{1,64})")
+"""Folder of a W&B run: its time and its id."""
 
-def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Logger]:
+
+def make_loggers(
+    settings: LoggerSettings, run_dir: Path, resumed: int = 0
+) -> list[pl.loggers.Logger]:
     """Return the configured loggers.
+
+    A run that is resumed from step ``resumed`` goes on with its own records: in W&B under the id
+    that it had, in TensorBoard without what was logged after that step.
 
     Raises:
         ConfigError: if a log folder is a link, or W&B is used without an account.
@@ -24,7 +34,7 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
     if settings.wandb is not None:
         check_account(settings.wandb)
         loggers.append(
-            pl.loggers.WandbLogger(
+            StepWandbLogger(
                 **redacted(
                     {
                         "project": settings.wandb.project,
@@ -33,6 +43,7 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
                         "tags": settings.wandb.tags,
                     }
                 ),
+                id=former_id(run_dir) if resumed else None,
                 offline=settings.wandb.offline,
                 save_dir=run_dir,
                 # command line and console may contain secrets that are redacted in the config
@@ -40,8 +51,31 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
             )
         )
     if settings.tensorboard:
-        loggers.append(pl.loggers.TensorBoardLogger(run_dir, name="", version="tensorboard"))
+        loggers.append(
+            pl.loggers.TensorBoardLogger(
+                run_dir,
+                name="",
+                version="tensorboard",
+                purge_step=resumed + 1 if resumed else 0,
+            )
+        )
     return loggers
+
+
+class StepWandbLogger(pl.loggers.WandbLogger):
+    """Logs under the step of the run, which W&B accepts only once."""
+
+    @pl.utilities.rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics; those of steps that a resumed run repeats are ignored by W&B."""
+        self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
+
+
+def former_id(run_dir: Path) -> str | None:
+    """Return the W&B id of a run, which names the newest of its folders; None if there is none."""
+    folders = (run_dir / "wandb").glob("*run-*")
+    found = [match for folder in folders if (match := _WANDB_FOLDER.fullmatch(folder.name))]
+    return max(found, key=lambda match: match[1])[2] if found else None
 
 
 def check_account(settings: WandbSettings) -> None:

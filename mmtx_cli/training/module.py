@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,56 +18,10 @@ from mmtx_cli.model.build import build_model
 from mmtx_cli.model.constrain import constrain
 from mmtx_cli.training.accumulation import with_shares
 from mmtx_cli.training.divergence import DivergenceGuard
+from mmtx_cli.training.mean_accumulator import MeanAccumulator
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
+from mmtx_cli.training.teacher_digests import check_teachers, teacher_digests
 from mmtx_cli.types import Batch, Prediction
-
-
-class MeanAccumulator:
-    """Accumulates weighted values on the device until their means are read."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, list[tuple[Tensor, Tensor | float]]] = {}
-
-    def add(self, name: str, value: Tensor, count: Tensor | float) -> None:
-        """Record the mean ``value`` of ``count`` items without reading it from the device."""
-        self.records.setdefault(name, []).append((value, count))
-
-    def merge(self, other: "MeanAccumulator") -> None:
-        """Move the records of ``other`` into this accumulator, which leaves ``other`` empty."""
-        for name, pairs in other.records.items():
-            self.records.setdefault(name, []).extend(pairs)
-        other.records = {}
-
-    def means(self, everywhere: bool = False) -> dict[str, float]:
-        """Return the means since the last call, over all processes if ``everywhere``, and reset."""
-        records, self.records = self.records, {}
-        names = gather_names([*records]) if everywhere else [*records]
-        if not names:
-            return {}
-        sums = torch.stack([weighted_sum(records[n]) for n in records])
-        if names != [*records]:  # other processes noted more
-            index = torch.tensor([names.index(n) for n in records], device=sums.device)
-            sums = sums.new_zeros(len(names), 2).index_copy(0, index, sums)
-        if everywhere and world_size() > 1:
-            torch.distributed.all_reduce(sums)
-        totals, counts = sums.T.tolist()
-        return {n: t / c if c else 0.0 for n, t, c in zip(names, totals, counts, strict=True)}
-
-
-def gather_names(names: list[str]) -> list[str]:
-    """Return the union of the names of all processes, in the same order on each."""
-    if world_size() == 1:
-        return names
-    gathered: list[list[str]] = [[] for _ in range(world_size())]
-    torch.distributed.all_gather_object(gathered, names)
-    return [*dict.fromkeys(name for rank_names in gathered for name in rank_names)]
-
-
-def weighted_sum(pairs: list[tuple[Tensor, Tensor | float]]) -> Tensor:
-    """Return [sum of value times count, sum of counts]."""
-    values = torch.stack([value for value, _ in pairs]).float()
-    counts = torch.stack([torch.as_tensor(n, device=values.device) for _, n in pairs]).float()
-    return torch.stack([(values * counts).sum(), counts.sum()])
 
 
 class TrainingModule(pl.LightningModule):
@@ -262,16 +217,28 @@ class TrainingModule(pl.LightningModule):
         if rank() == 0:
             print(message, file=sys.stderr)
 
+    @cached_property
+    def teacher_digests(self) -> dict[str, str]:
+        """Digests of the frozen teachers, which a checkpoint does not contain."""
+        return teacher_digests(dict(self.model.head.items()))
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the guard; reset ``is_last_batch``, since the resumed run may have more steps."""
+        """Restore the guard and the metrics since the last row of ``metrics.csv``.
+
+        ``is_last_batch`` is reset, since the resumed run may have more steps.
+        """
+        self.train_tally.load_state(checkpoint.get("train_tally"))
+        check_teachers(checkpoint.get("teachers"), self.teacher_digests)
         self.guard.load_state_dict(checkpoint.get("guard", DivergenceGuard(0, None).state_dict()))
         loops = checkpoint.get("loops", {}).get("fit_loop", {})
         if "epoch_loop.batch_progress" in loops:
             loops["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the config that rebuilds the model, and the state of the guard."""
+        """Store the config that rebuilds the model, the state of the guard, and the metrics."""
         checkpoint["config"] = self.config
+        checkpoint["train_tally"] = self.train_tally.state()
+        checkpoint["teachers"] = self.teacher_digests
         checkpoint["guard"] = self.guard.state_dict()
 
 

@@ -9,9 +9,10 @@ from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.hub.origin import pretrained_count, weights_summary
 from mmtx_cli.io.atomic import make_subfolder, write_json
-from mmtx_cli.io.checkpoint import load_checkpoint, read_weights, save_folder
+from mmtx_cli.io.checkpoint import read_weights, save_folder
 from mmtx_cli.io.redact import redacted
 from mmtx_cli.metric.direction import has_direction, lower_is_better
+from mmtx_cli.runs.fallback import resumed_step
 from mmtx_cli.runs.run_config import TrainConfig
 from mmtx_cli.runs.run_dir import check_not_trained, open_run
 from mmtx_cli.suggest import suggest
@@ -39,6 +40,7 @@ def train(run: TrainConfig) -> None:
         make_loaders,
         read_data,
     )
+    from mmtx_cli.training.free_space import check_run_space, run_space
 
     start = time.perf_counter()
     source = read_data(run)
@@ -51,6 +53,9 @@ def train(run: TrainConfig) -> None:
         return
     check_monitor(run.trainer, module.model.head)
     loaders.check_world(trainer.world_size)
+    if is_first_process():
+        space = run_space(module.model, run.trainer, length.steps, bool(loaders.val))
+        check_run_space(space, run.run_dir)
     fit_run(source, module, loaders, length, trainer, save)
     if is_first_process():
         finish(run, source.config, module, save)
@@ -73,11 +78,7 @@ def finished_steps(run_dir: Path) -> int:
     """
     if not (run_dir / "result.json").is_file():
         return 0
-    last = run_dir / "checkpoints" / "last.ckpt"
-    step = load_checkpoint(last).get("global_step")
-    if type(step) is not int:
-        raise CheckpointError(f"{last}: contains no valid step count (global_step)")
-    return step
+    return resumed_step(run_dir / "checkpoints" / "last.ckpt")
 
 
 def check_monitor(settings: Any, heads: Any) -> None:
@@ -189,10 +190,16 @@ def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> 
     from mmtx_cli.runs.profile import parameter_counts, peak_memory
 
     run_dir = run.run_dir
-    best = save.best_path if save.best is not None else None
-    weights = read_weights(str(best)) if best else module.model.state_dict()
+    warnings = caption_warnings(module.trainer)
+    metrics, weights = {}, module.model.state_dict()
+    if save.best is not None:
+        try:
+            weights = read_weights(str(save.best_path))
+            metrics = {run.trainer.monitor: save.best}
+        except CheckpointError as error:  # the run has ended: its last weights are better than none
+            warnings.append(f"the model has the weights of the last step, not the best: {error}")
+            print(f"warning: {warnings[-1]}", file=sys.stderr)
     save_folder(make_subfolder(run_dir / "model"), config, weights)
-    metrics = {run.trainer.monitor: save.best} if best else {}
     count = len(module.trainer.datamodule.train)
     result = {
         "command": run.command,
@@ -204,7 +211,7 @@ def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> 
         "peak_memory_mb": peak_memory(),
         "cost": parameter_counts(module.model) | pretrained_count(module.model),
     }
-    if warnings := caption_warnings(module.trainer):
+    if warnings:
         result["warnings"] = warnings
     write_json(run_dir / "result.json", result)
     # training writes no predictions: any in a resumed folder are untrusted and may name other files

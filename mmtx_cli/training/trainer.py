@@ -58,6 +58,7 @@ def make_trainer(
     batches_an_epoch: int,
     quarantine: Quarantine,
     label: str,
+    resumed: int = 0,
 ) -> tuple[pl.Trainer, SaveCallback]:
     """Return Lightning's trainer, set up for one single long "epoch", and its checkpoint callback.
 
@@ -72,6 +73,7 @@ def make_trainer(
         batches_an_epoch: Micro-batches per data epoch.
         quarantine: Record of unreadable samples.
         label: Label of the progress bar.
+        resumed: Step that the run is resumed from; 0 for a new run.
 
     Raises:
         ConfigError: if Lightning rejects the settings.
@@ -79,7 +81,8 @@ def make_trainer(
     silence_lightning()
     check_accelerator(settings.accelerator)
     metrics = MetricsCallback(run_dir / "metrics.csv", settings.log_every, batches_an_epoch)
-    save = SaveCallback(run_dir / "checkpoints", settings)
+    writer = SafeCheckpointIO(settings.keep_checkpoints)
+    save = SaveCallback(run_dir / "checkpoints", settings, writer)
     callbacks = [CaptionAlarm(length.steps), metrics, QuarantineCallback(quarantine)]
     callbacks += optional_callbacks(settings)
     if settings.progress:
@@ -88,8 +91,8 @@ def make_trainer(
         trainer = pl.Trainer(
             **lightning_arguments(settings, length, batches_an_epoch),
             callbacks=[*callbacks, save],
-            plugins=[SafeCheckpointIO()],
-            logger=make_loggers(loggers, run_dir) or False,
+            plugins=[writer],
+            logger=make_loggers(loggers, run_dir, resumed) or False,
             default_root_dir=run_dir,
         )
     except LIGHTNING_ERRORS as error:

@@ -68,6 +68,12 @@ def field(choice):
     return tiny_field(raw_of(*choice), counts_of(choice[0]))
 
 
+def test_a_checkpoint_contains_all_of_its_weights(encoder):
+    """Frozen ones, too: nothing is read from elsewhere when a run is resumed."""
+    state = encoder.state_dict()
+    assert all(name in state for name, _ in encoder.named_parameters())
+
+
 def test_tokens_of_its_width(encoder, field):
     tokens = encoder(field)
     b, n = tokens.mask.shape

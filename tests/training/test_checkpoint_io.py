@@ -51,7 +51,7 @@ def test_a_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch, error):
     SafeCheckpointIO().save_checkpoint(checkpoint_of(1), path)
 
     def fail(checkpoint, target):
-        target.write_bytes(b"half a checkpo")
+        target.write(b"half a checkpoint")
         raise error
 
     monkeypatch.setattr(torch, "save", fail)

@@ -28,15 +28,17 @@ MAX_PLAIN_DEPTH, MAX_PLAIN_VALUES = 64, 2_000_000
 MAX_PLAIN_INT = 2**63
 
 
-def load_archive(path: Path) -> Any:
+def load_archive(path: Path, lazily: bool = False) -> Any:
     """Load a file checked by ``check_archive``: tensors and plain data only.
+
+    With ``lazily``, the values of tensors are read when they are used.
 
     Raises:
         Exception: of any type, if the file is truncated or contains anything else.
     """
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
 
 
 def check_archive(path: Path) -> None:

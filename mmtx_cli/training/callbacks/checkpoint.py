@@ -1,6 +1,7 @@
 """Checkpoints during training: last and best state, and a final save after a stop signal."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +9,35 @@ import torch
 import torch.distributed as dist
 
 from mmtx_cli.config.schema import TrainerSettings
-from mmtx_cli.distributed.collectives import world_size
+from mmtx_cli.distributed.collectives import from_first, rank, world_size
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.distributed.signals import StopSignal
 from mmtx_cli.errors import ConfigError, Interrupted
+from mmtx_cli.io.checkpoint_files.keep import copy_checkpoint, step_name
+from mmtx_cli.io.file_errors import writing
+from mmtx_cli.runs.fallback import later_best
+from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
 
 
 class SaveCallback(pl.callbacks.Checkpoint):
     """Saves the last and the best state, and stops between two steps after a signal.
 
     ``last.ckpt`` is written at each validation and every ``save_every`` steps, ``best.ckpt`` when
-    the monitored metric is at least as good as the best so far. A run that was stopped when a
-    validation was due is validated when it resumes.
+    the monitored metric is at least as good as the best so far. The checkpoint of every
+    ``keep_every`` steps is kept as ``step-N.ckpt``. A run that was stopped when a validation was
+    due is validated when it resumes.
+
+    A save that finds no space on the disk is reported, and the run goes on; the last save of a run
+    or before a signal ends it must succeed.
     """
 
-    def __init__(self, folder: Path, settings: TrainerSettings) -> None:
+    def __init__(
+        self, folder: Path, settings: TrainerSettings, writer: SafeCheckpointIO | None = None
+    ) -> None:
+        """Save to ``folder`` with ``writer``, if Lightning's strategy uses it."""
         self.folder = folder
         self.settings = settings
+        self.writer = writer
         self.best: float | None = None
         self.validation_due = False  # validation is due after the last step
         self.stop = StopSignal(self.immediate_stop)
@@ -50,6 +63,7 @@ class SaveCallback(pl.callbacks.Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers; run a validation that was due when the run was stopped."""
         self.stop.__enter__()
+        self.adopt_later_best(trainer.global_step)
         if self.validation_due:  # as Lightning's training loop does
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
@@ -71,16 +85,46 @@ class SaveCallback(pl.callbacks.Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate():
             return  # checkpoints do not store accumulated gradients
-        step, interval = trainer.global_step, self.settings.save_every
+        step = trainer.global_step
         number = self.stop_requested(trainer)
         finished = loop._num_ready_batches_reached()
         fetcher = trainer.fit_loop._data_fetcher
         self.validation_due = fetcher is not None and loop._should_check_val_fx(fetcher)
-        if number is not None or finished or (interval and step % interval == 0):
-            trainer.save_checkpoint(self.last_path, weights_only=False)
+        intervals = (self.settings.save_every, self.settings.keep_every)
+        must = number is not None or finished
+        if must or any(interval and step % interval == 0 for interval in intervals):
+            self.save_last(trainer, must)
         if number is not None and not finished:
             message = f"stopped by signal {number}; saved {self.last_path}"
             raise Interrupted(number, message, self.folder.parent)
+
+    def save(self, trainer: pl.Trainer, path: Path, must: bool) -> bool:
+        """Save a checkpoint; return False if it found no space, unless it ``must`` be saved."""
+        if self.writer is not None:
+            self.writer.optional = not must
+        trainer.save_checkpoint(path, weights_only=False)
+        return not from_first(self.writer is not None and self.writer.failed)
+
+    def save_last(self, trainer: pl.Trainer, must: bool = False) -> None:
+        """Write ``last.ckpt``, and keep it if its step is one to keep."""
+        if not self.save(trainer, self.last_path, must):
+            return
+        step, interval = trainer.global_step, self.settings.keep_every
+        if interval and step % interval == 0 and trainer.is_global_zero:
+            kept = self.folder / step_name(step)
+            with writing(kept):
+                copy_checkpoint(self.last_path, kept)
+
+    def adopt_later_best(self, step: int) -> None:
+        """Take over the value of a ``best.ckpt`` that was saved after ``step``.
+
+        The run ended before it could save ``last.ckpt``, too: the value that this has is not that
+        of the file.
+        """
+        states = later_best(self.best_path, step) if step and rank() == 0 else None
+        own = (states or {}).get(self.state_key)
+        value = own.get("best") if isinstance(own, Mapping) else None
+        self.best = from_first(value if isinstance(value, float) else self.best)
 
     def stop_requested(self, trainer: pl.Trainer) -> int | None:
         """Return the signal that any process received, so that all stop after the same step.
@@ -122,9 +166,10 @@ class SaveCallback(pl.callbacks.Checkpoint):
         better = value is not None and self.improves(float(value))
         if better:
             assert value is not None
-            self.best = float(value)
-            trainer.save_checkpoint(self.best_path, weights_only=False)
-        trainer.save_checkpoint(self.last_path, weights_only=False)
+            earlier, self.best = self.best, float(value)
+            if not self.save(trainer, self.best_path, False):
+                self.best = earlier  # that of the file
+        self.save_last(trainer)
 
     def improves(self, value: float) -> bool:
         """Return True if the value is at least as good as the best so far; NaN never is.

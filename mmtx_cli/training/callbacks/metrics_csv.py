@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,15 @@ class MetricsFile:
         self.rows: list[dict[str, str]] = []
         self.columns = ["step", "epoch"]
 
-    def resume(self, step: int) -> None:
-        """Keep the existing rows up to ``step``; a new run (step 0) keeps none."""
+    def resume(self, step: int, validates: bool = False) -> None:
+        """Keep the existing rows up to ``step``; a new run (step 0) keeps none.
+
+        If the run ``validates`` again at this step, the rows of that validation are dropped, too.
+        """
         if step and self.path.is_file():
             self.columns, self.rows = self.written(step)
+            if validates:
+                self.rows = [r for r in self.rows if int(r["step"]) < step or not is_validation(r)]
         self.rewrite()
 
     def written(self, step: int) -> tuple[list[str], list[dict[str, str]]]:
@@ -76,6 +82,11 @@ class MetricsFile:
             writer.writerows(self.rows)
 
 
+def is_validation(row: Mapping[str, str]) -> bool:
+    """Return True for the row of a validation."""
+    return any(value and name.startswith("val/") for name, value in row.items())
+
+
 class MetricsCallback(pl.Callback):
     """Writes metrics; reads losses from the device only every ``interval`` steps."""
 
@@ -90,7 +101,8 @@ class MetricsCallback(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Create the metrics file, or continue it."""
         if trainer.is_global_zero:
-            self.file.resume(trainer.global_step)
+            due = any(getattr(x, "validation_due", False) for x in trainer.checkpoint_callbacks)
+            self.file.resume(trainer.global_step, due)
         self.started = time.perf_counter()
 
     def on_train_batch_end(  # type: ignore[override]

@@ -1,0 +1,1 @@
+"""Checkpoints as files: digests, earlier ones that are kept, the newest intact one."""
