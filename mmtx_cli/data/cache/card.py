@@ -21,7 +21,7 @@ BODY = ".body"
 """Suffix of the part that holds the output of an encoder's pretrained body alone."""
 
 PREPARATION_KEYS = {
-    "image": ("image_size", "resize_mode"),
+    "image": ("image_size", "resize_mode", "max_patches"),
     "video": ("image_size", "resize_mode", "num_frames", "frame_sampling", "fps"),
     "audio": ("sample_rate", "audio_seconds"),
     "text": ("max_length",),
@@ -30,7 +30,7 @@ PREPARATION_KEYS = {
 
 The column of a text does not matter: a cache entry belongs to the text itself.
 """
-DATA_SECTION_KEYS = ("resize_mode", "frame_sampling", "fps")
+DATA_SECTION_KEYS = ("resize_mode", "max_patches", "frame_sampling", "fps")
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ def preprocessing_of(preparation: Preprocessing, modality: str) -> dict[str, Any
     keys = (
         ("max_feature_length",) if modality in preparation.features else PREPARATION_KEYS[modality]
     )
+    if modality == "image" and preparation.resize_mode != "naflex":
+        keys = tuple(key for key in keys if key != "max_patches")
     return {key: getattr(preparation, key) for key in keys}
 
 
