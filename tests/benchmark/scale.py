@@ -3,8 +3,9 @@
 Run from the project's root: ``python tests/benchmark/scale.py`` (with ``nice -n -18`` if others use
 the machine). Each process trains a captioner with the command's own trainer, one thread and the
 same number of samples; the two exchange gradients with gloo (DDP). The group of one and the group
-of two take turns, A B B A, a few steps each. The efficiency is the time of the one over that of
-the two.
+of two take turns, as do two processes that train alone at the same time: these show what sharing
+the memory and the caches of a machine costs without any exchange. The efficiency is the time of the
+one over that of the two.
 Also prints the bytes that a step sends, computed and counted on the loopback interface (which
 counts everyone's).
 """
@@ -82,13 +83,16 @@ def worker(options: argparse.Namespace) -> None:
 class Group:
     """Processes that train together, one per core."""
 
-    def __init__(self, options: argparse.Namespace, world: int, ddp: str) -> None:
+    def __init__(self, options: argparse.Namespace, count: int, ddp: str | None) -> None:
+        """Start ``count`` processes; without ``ddp``, each trains alone."""
+        world = count if ddp else 1
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         cores = sorted(os.sched_getaffinity(0))
         self.processes, self.answers = [], []
-        for rank in range(world):
+        for i in range(count):
+            rank = i if ddp else 0
             read, write = os.pipe()
             env = {
                 **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
@@ -111,7 +115,7 @@ class Group:
             ]
             self.processes.append(
                 subprocess.Popen(
-                    ["taskset", "-c", str(cores[rank % len(cores)]), "bash", "-c",
+                    ["taskset", "-c", str(cores[i % len(cores)]), "bash", "-c",
                      f'exec "$@" 3>&{write} {write}>&-', "bash", *command],
                     stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, bufsize=1,
                     env=env, pass_fds=[write],
@@ -145,28 +149,39 @@ def loopback() -> int:
 
 def compare(options: argparse.Namespace, ddp: str) -> None:
     """Print the efficiency of two processes and the bytes that a step sends."""
-    groups = {world: Group(options, world, ddp) for world in (1, 2)}
-    seconds: dict[int, list[float]] = {1: [], 2: []}
+    groups = {
+        "one": Group(options, 1, None),
+        "two": Group(options, 2, ddp),
+        "two, each alone": Group(options, 2, None),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in groups}
     sent = []
     for turn in range(options.rounds + WARM):
-        for world in (1, 2) if turn % 2 else (2, 1):
+        for name in [*groups][:: 1 if turn % 2 else -1]:
             before = loopback()
-            took = groups[world].turn()
+            took = groups[name].turn()
             if turn >= WARM:
-                seconds[world].append(took / options.steps)
-                if world == 2:
+                seconds[name].append(took / options.steps)
+                if name == "two":
                     sent.append((loopback() - before) / options.steps)
     for group in groups.values():
         for process in group.processes:
             process.wait()
-    one, two = (statistics.median(seconds[world]) for world in (1, 2))
-    parameters = int(groups[2].parameters)
+    parameters = int(groups["two"].parameters)
     print(
         f"{ddp}: {parameters / 1e6:.1f} M parameters, {options.batch} samples per process and "
-        f"step; a step takes one process {one:.3f} s, two processes {two:.3f} s"
+        "step; seconds of a step: "
+        + ", ".join(f"{name} {statistics.median(took):.3f}" for name, took in seconds.items())
     )
-    ratios = [a / b for a, b in zip(seconds[1], seconds[2], strict=True)]
-    verdict(f"weak scaling, {ddp}", ratios, at_least=0.9)
+
+    def ratios(a: str, b: str) -> list[float]:
+        return [x / y for x, y in zip(seconds[a], seconds[b], strict=True)]
+
+    verdict(f"weak scaling, {ddp}", ratios("one", "two"), at_least=0.9)
+    verdict(
+        "of two that exchange nothing (shared memory and caches)", ratios("one", "two, each alone")
+    )
+    verdict("of the exchange alone", ratios("two, each alone", "two"), at_least=0.9)
     computed = 2 * 2 * (2 - 1) / 2 * parameters * 4
     print(
         f"bytes per step of both processes: computed 2 n (n - 1) / n x parameters x 4 = "
@@ -178,11 +193,11 @@ def main() -> None:
     """Compare, or be a process of a group."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (
-        ("width", 384),
-        ("depth", 4),
-        ("batch", 64),
-        ("rounds", 10),
-        ("steps", 2),
+        ("width", 368),
+        ("depth", 3),
+        ("batch", 128),
+        ("rounds", 7),
+        ("steps", 1),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument(
