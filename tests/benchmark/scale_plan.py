@@ -134,10 +134,14 @@ def step_rows() -> Iterator[Row]:
         ("what the loss does"),
     )
     yield "gradients, all-reduced (DDP), sent per GPU", times(ring * gradients, "B"), "float32"
-    yield "of that, time on the network", f"{1e3 * ring * gradients / NETWORK:.3g} ms", "50 GB/s"
+    yield (
+        "of that, time on the network, DDP",
+        f"{1e3 * ring * gradients / NETWORK:.3g} ms",
+        "50 GB/s",
+    )
     fsdp = 3 * (GPUS - 1) / GPUS * PARAMETERS * 2
     yield "FSDP: weights twice, gradients once", times(fsdp, "B"), "bfloat16"
-    yield "of that, time on the network", f"{1e3 * fsdp / NETWORK:.3g} ms", "50 GB/s"
+    yield "of that, time on the network, FSDP", f"{1e3 * fsdp / NETWORK:.3g} ms", "50 GB/s"
     seconds = EPOCHS * PAIRS / pairs_per_second()
     yield "steps", times(EPOCHS * PAIRS / BATCH), "13 epochs"
     yield "training", f"{seconds / 3600:.3g} h", "if communication and data are hidden"
