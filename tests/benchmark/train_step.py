@@ -136,9 +136,8 @@ def bare(module: TrainingModule, loader: Turn) -> None:
 
 def trained(module: TrainingModule, loader: Turn, size: int, **trainer: Any) -> None:
     """The command's own trainer, with these settings, on batches of ``size`` samples."""
-    settings = TrainerSettings(
-        max_steps=len(loader), accelerator="cpu", gradient_clip_val=1.0, **trainer
-    )
+    more: dict[str, Any] = {"accelerator": "cpu", "gradient_clip_val": 1.0, **trainer}
+    settings = TrainerSettings(max_steps=len(loader), **more)
     length = RunLength.of(settings, len(loader))
     module.steps = length.steps
     data = Canned(loader, DataSettings(batch_size=size))
