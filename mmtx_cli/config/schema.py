@@ -98,7 +98,8 @@ class DataSettings:
     which hurts training on small data sets."""
     token_budget: int | None = None
     """Tokens of a training batch over all devices, with padding: batches of short texts (and small
-    images, with resize_mode=naflex) have more samples. Replaces batch_size in training."""
+    images, with resize_mode=naflex) have more samples. Replaces batch_size in training. Lengths
+    count in multiples of 8."""
     batch_multiple: int = 1
     """With token_budget, the number of samples of each batch is a multiple of this; with several
     devices, set it to their number or a multiple of it."""

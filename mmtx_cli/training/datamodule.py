@@ -47,7 +47,7 @@ class TrainingData(pl.LightningDataModule):
         super().__init__()
         self.train, self.val = train, val
         self.settings = settings
-        self.order = make_order(train, settings, seed, round_to)
+        self.order = make_order(train, settings, seed)
         self.round_to = round_to
         self.total = 0
         self.start = 0
@@ -132,19 +132,13 @@ class TrainingData(pl.LightningDataModule):
         self.start = state_dict["batch"]
 
 
-def make_order(
-    train: ManifestDataset, settings: DataSettings, seed: int, round_to: int = 1
-) -> Order:
+def make_order(train: ManifestDataset, settings: DataSettings, seed: int) -> Order:
     """Return shuffled epochs; for a mixture, batches drawn from its datasets by their shares.
 
-    Args:
-        train: Training samples.
-        settings: Data settings; with ``token_budget``, batches are filled by tokens.
-        seed: Seed of the shuffling.
-        round_to: Lengths of token sequences are padded to a multiple of this.
+    With ``data.token_budget``, batches are filled by tokens.
     """
     if settings.token_budget is not None:
-        return budget_order(train, settings, seed, round_to)
+        return budget_order(train, settings, seed)
     mixing = train.mixing
     if not mixing.names:
         return TrainOrder(len(train), settings.batch_size, seed)

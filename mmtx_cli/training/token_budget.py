@@ -15,20 +15,15 @@ from mmtx_cli.media.naflex import grid
 
 THREADS = 16
 """Files whose headers are read at a time."""
+ROUND_TO = 8
+"""Lengths count as multiples of this, as a compiled model has them (``trainer.compile``), whether
+it is compiled or not: a run may be resumed either way."""
 LISTED = 5
 """Samples that a message names."""
 
 
-def budget_order(
-    train: ManifestDataset, settings: DataSettings, seed: int, round_to: int
-) -> BudgetOrder:
+def budget_order(train: ManifestDataset, settings: DataSettings, seed: int) -> BudgetOrder:
     """Return the order of batches of at most ``data.token_budget`` tokens.
-
-    Args:
-        train: Training samples.
-        settings: Data settings.
-        seed: Seed of the shuffling.
-        round_to: Lengths of token sequences are padded to a multiple of this.
 
     Raises:
         ConfigError: if the samples have no sequences.
@@ -44,8 +39,8 @@ def budget_order(
         )
 
     def padded(name: str, lengths: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-        # as Collate pads: a batch has at least one element, and texts at most max_length
-        rounded = -(-np.maximum(lengths, 1) // round_to) * round_to
+        # at least as Collate pads: to one element or more, and texts to at most max_length
+        rounded = -(-np.maximum(lengths, 1) // ROUND_TO) * ROUND_TO
         limited = name not in ("image", PROMPT)
         return np.minimum(rounded, train.preparation.max_length) if limited else rounded
 

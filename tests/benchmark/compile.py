@@ -65,8 +65,8 @@ def measure(options: argparse.Namespace) -> None:
     took = [b - a for a, b in pairwise(loader.seconds)]
     step = statistics.median(took[WARM:])
     print(
-        f"compile={options.way}: first two steps {sum(took[:WARM]):.1f} s, then {1e3 * step:.0f} ms "
-        f"a step (CPU time); {time.perf_counter() - start:.0f} s in all",
+        f"compile={options.way}: first two steps {sum(took[:WARM]):.1f} s, then {1e3 * step:.0f} "
+        f"ms a step (CPU time); {time.perf_counter() - start:.0f} s in all",
         flush=True,
     )
 

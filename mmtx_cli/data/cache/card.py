@@ -21,7 +21,7 @@ BODY = ".body"
 """Suffix of the part that holds the output of an encoder's pretrained body alone."""
 
 PREPARATION_KEYS = {
-    "image": ("image_size", "resize_mode", "max_patches"),
+    "image": ("image_size", "resize_mode"),
     "video": ("image_size", "resize_mode", "num_frames", "frame_sampling", "fps"),
     "audio": ("sample_rate", "audio_seconds"),
     "text": ("max_length",),
@@ -30,6 +30,8 @@ PREPARATION_KEYS = {
 
 The column of a text does not matter: a cache entry belongs to the text itself.
 """
+NAFLEX_KEYS = ("resize_mode", "max_patches", "patch_size")
+"""Those of images of any aspect ratio."""
 DATA_SECTION_KEYS = ("resize_mode", "max_patches", "frame_sampling", "fps")
 
 
@@ -113,8 +115,8 @@ def preprocessing_of(preparation: Preprocessing, modality: str) -> dict[str, Any
     keys = (
         ("max_feature_length",) if modality in preparation.features else PREPARATION_KEYS[modality]
     )
-    if modality == "image" and preparation.resize_mode != "naflex":
-        keys = tuple(key for key in keys if key != "max_patches")
+    if modality == "image" and keys == PREPARATION_KEYS["image"]:
+        keys = NAFLEX_KEYS if preparation.resize_mode == "naflex" else keys
     return {key: getattr(preparation, key) for key in keys}
 
 
