@@ -206,7 +206,17 @@ def feature_data(random: torch.Generator, b: int, n: int) -> Tensor:
     return torch.randn(b, n, FEATURES, generator=random)
 
 
+def patch_data(random: torch.Generator, b: int, n: int) -> Tensor:
+    """Patches of pictures with 2 rows and 4 columns, and their places."""
+    size = 3 * SIZES["patch_size"] ** 2
+    pixels = torch.randint(0, 256, (b, n, size), generator=random, dtype=torch.uint8)
+    index = torch.arange(n) % 8
+    places = torch.stack([index // 4, index % 4, index * 0 + 1, index * 0 + 3, index * 0], dim=1)
+    return torch.cat([places.to(torch.uint8).expand(b, -1, -1), pixels], dim=2)
+
+
 RAW = {
+    "patches": patch_data,
     "text": text_data,
     "image": image_data,
     "video": image_data,
@@ -216,15 +226,17 @@ RAW = {
 
 
 def raw_of(modality: str, name: str) -> str:
-    """The kind of raw input that an encoder reads: of its modality, or features of that."""
+    """The kind of raw input that an encoder reads: of its modality, features or patches of it."""
     target = composed(f"encoder/{modality}={name}")["encoder"][modality]["_target_"]
+    if modality == "image" and class_constant(target, "reads_patches"):
+        return "patches"
     return "features" if class_constant(target, "reads_features") else modality
 
 
 def tiny_field(modality: str, counts: Sequence[int], seed: int = 0) -> ModalityInput:
     """Noise, of which the first ``counts[i]`` of sample i are real; 0 is absent.
 
-    ``modality`` may be "features", as ``raw_of`` says.
+    ``modality`` may be "features" or "patches", as ``raw_of`` says.
     """
     random = torch.Generator().manual_seed(seed)
     assert modality in RAW, f"say in tests/tiny.py what the raw input of {modality!r} looks like"

@@ -15,7 +15,9 @@ class Preprocessing:
 
     Args:
         image_size: Side of images and video frames in pixels.
-        resize_mode: How images become square: crop, pad or squash.
+        resize_mode: How images become square: crop, pad or squash; naflex keeps their aspect ratio.
+        max_patches: Maximum number of patches of an image with naflex.
+        patch_size: Side of these patches in pixels, which the image encoder determines.
         text: Column that the text encoder reads.
         max_length: Maximum number of tokens of a text.
         num_frames: Maximum number of frames of a video.
@@ -39,6 +41,8 @@ class Preprocessing:
     audio_seconds: float = 10.0
     max_feature_length: int = 512
     prompt: str | None = None
+    max_patches: int = 256
+    patch_size: int = 16
     features: Mapping[str, int | None] = field(default_factory=dict)
 
 
@@ -52,7 +56,7 @@ ROOT_KEYS = (
 )
 """Fields at the root of the configuration, since encoders depend on them."""
 
-DATA_KEYS = ("resize_mode", "text", "frame_sampling", "fps")
+DATA_KEYS = ("resize_mode", "max_patches", "text", "frame_sampling", "fps")
 """Fields in the section ``data``."""
 
 MODALITIES = ("image", "video", "audio", "text")

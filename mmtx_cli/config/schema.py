@@ -67,7 +67,10 @@ class DataSettings:
     """Column that the text encoder reads: text, captions (one is sampled per epoch), or null."""
     resize_mode: str = "crop"
     """How images become square. crop: resize the shorter side to image_size and center-crop; pad:
-    resize the longer side and pad with black; squash: resize both, ignoring the aspect ratio."""
+    resize the longer side and pad with black; squash: resize both, ignoring the aspect ratio.
+    naflex keeps the aspect ratio, in at most max_patches patches, for encoder/image=naflex_vit."""
+    max_patches: int = 256
+    """Maximum number of patches of an image with resize_mode=naflex; larger images are reduced."""
     frame_sampling: str = "uniform"
     """Which frames of a video are sampled: uniform over its whole length, fps (every 1/fps s), or
     dense (num_frames consecutive frames at fps)."""
@@ -93,6 +96,13 @@ class DataSettings:
     length_bucketing: bool = False
     """Batch texts of similar length together. This reduces padding, but makes batches less diverse,
     which hurts training on small data sets."""
+    token_budget: int | None = None
+    """Tokens of a training batch over all devices, with padding: batches of short texts (and small
+    images, with resize_mode=naflex) have more samples. Replaces batch_size in training. Lengths
+    count in multiples of 8."""
+    batch_multiple: int = 1
+    """With token_budget, the number of samples of each batch is a multiple of this; with several
+    devices, set it to their number or a multiple of it."""
     captions_per_sample: int = 1
     """Captions per training sample and step, for samples with several. The other modalities of the
     sample are encoded once for all of them."""
@@ -104,6 +114,15 @@ class DataSettings:
     """Number of most frequent training answers that head=vqa chooses from."""
     num_workers: int | None = None
     """Decoding processes per device (default: its share of the cores minus one, at most eight)."""
+    prefetch_factor: int = 4
+    """Batches that each decoding process prepares ahead."""
+    persistent_workers: bool = False
+    """Keep the decoding processes of the validation samples between validations."""
+    pin_memory: bool | None = None
+    """Put batches into page-locked memory, for asynchronous copies (default: if there is a GPU)."""
+    prefetch: int = 0
+    """Batches that are copied to the GPU ahead, while it computes; 0 copies each when it is
+    needed."""
     limit_samples: int | None = None
     """Use only the first rows of each split, for a quick trial."""
     max_unreadable_fraction: float = 0.01
@@ -162,8 +181,9 @@ class TrainerSettings:
     """Batches per optimizer step (gradient accumulation)."""
     gradient_clip_val: float | None = 1.0
     """Maximum gradient norm; null disables clipping."""
-    compile: bool = False
-    """Compile the model with torch.compile."""
+    compile: bool | str = False
+    """Compile with torch.compile: true for the whole model, blocks for each repeated block, which
+    takes a fraction of the time to compile."""
     activation_checkpointing: bool = False
     """Recompute the activations of encoder blocks in the backward pass (Chen et al. 2016)."""
     encoder_micro_batch: int | None = None

@@ -17,6 +17,7 @@ from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.config.root_types import TYPES
 from mmtx_cli.config.schema import SECTIONS
+from mmtx_cli.config.speed_checks import speed_faults
 from mmtx_cli.config.text_checks.explanation import explanation_faults
 from mmtx_cli.config.text_checks.generation import generation_faults
 from mmtx_cli.config.text_checks.self_critical import self_critical_faults
@@ -48,6 +49,7 @@ def check(cfg: Mapping[str, Any]) -> None:
         *generation_faults(cfg),
         *explanation_faults(cfg),
         *self_critical_faults(cfg),
+        *speed_faults(cfg),
     ]
     if faults:
         raise ConfigError(*faults)

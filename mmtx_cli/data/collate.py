@@ -11,6 +11,7 @@ from mmtx_cli.config.preprocessing import HOPS_PER_SECOND, Preprocessing
 from mmtx_cli.data.dataset import PROMPT, Example
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.columns import TEXT_TARGETS
+from mmtx_cli.media.naflex import HEADER
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput
 
 
@@ -89,6 +90,9 @@ class Collate:
         if name in p.features:
             return self.features(rows, p.features[name])
         match name:
+            case "image" if p.resize_mode == "naflex":
+                values = HEADER + 3 * p.patch_size**2
+                return pad(rows, self.rounded(rows), (values,), torch.uint8)
             case "image" | "video":
                 return pad(rows, longest(rows), (3, p.image_size, p.image_size), torch.uint8)
             case "audio":

@@ -13,6 +13,7 @@ from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader_worker import Notes, group_signals_blocked, init_worker
 from mmtx_cli.data.lost_worker import reporting_lost_worker, wait_for_lost_worker, watch_workers
 from mmtx_cli.data.manifest.table.facts import corpus_codes
+from mmtx_cli.data.sampling.budget_order import BudgetOrder
 from mmtx_cli.data.sampling.epoch_order import TrainOrder, evaluation_batches, rank_slice
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder
 
@@ -37,7 +38,7 @@ class TrainSampler(Sampler[Keys]):
     def __init__(
         self,
         samples: ManifestDataset,
-        order: TrainOrder | MixtureOrder,
+        order: TrainOrder | MixtureOrder | BudgetOrder,
         total: int,
         start: int = 0,
         rank: int = 0,
@@ -138,6 +139,8 @@ def make_loader(
     num_workers: int | None,
     round_to: int = 1,
     prefetch: int = PREFETCH,
+    pin_memory: bool | None = None,
+    persistent: bool = False,
 ) -> DataLoader:
     """Build a data loader.
 
@@ -147,6 +150,8 @@ def make_loader(
         num_workers: Number of worker processes; None chooses by the number of cores.
         round_to: Text and feature lengths are padded to a multiple of this.
         prefetch: Batches that each worker loads ahead.
+        pin_memory: Whether to put batches into page-locked memory; None does so if there is a GPU.
+        persistent: Whether to keep the workers from one pass over the loader to the next.
     """
     workers = default_workers() if num_workers is None else num_workers
     notes = Notes(workers) if workers else None
@@ -155,7 +160,8 @@ def make_loader(
         batch_sampler=sampler,
         collate_fn=collate_of(samples, round_to),
         num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
+        persistent_workers=persistent and workers > 0,
         prefetch_factor=prefetch if workers else None,
         worker_init_fn=partial(init_worker, notes=notes),
     )

@@ -16,6 +16,7 @@ from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.media.backend import load_decoders
 from mmtx_cli.media.errors import OutsideError
 from mmtx_cli.media.image_reader import read_picture
+from mmtx_cli.media.naflex import shorter_side, to_patches
 from mmtx_cli.media.transform import augmented, fit, to_tensor
 from mmtx_cli.media.video.decode import Clip, decode_video
 from mmtx_cli.media.video.frame_sampling import Sampling
@@ -54,9 +55,11 @@ class Media:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "guards": {}}
 
-    def pictures(self, sample: Sample, seed: int) -> UInt8[Tensor, "l 3 s s"]:
+    def pictures(self, sample: Sample, seed: int) -> UInt8[Tensor, "l ..."]:
         """Return all images of a sample; image i is augmented with ``seed`` + i."""
-        size = self.preparation.image_size
+        p = self.preparation
+        naflex = p.resize_mode == "naflex"
+        size = shorter_side(p.patch_size, p.max_patches) if naflex else p.image_size
         # a random crop may use only part of the image, so decode at a higher resolution
         scale = 1 if self.augment is None else 2
         pictures = []
@@ -68,9 +71,13 @@ class Media:
             pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
         return self.fitted(pictures)
 
-    def fitted(self, pictures: Sequence[UInt8[Tensor, "3 _ _"]]) -> UInt8[Tensor, "l 3 s s"]:
-        """Return decoded images in the size that the model reads."""
-        size, mode = self.preparation.image_size, self.preparation.resize_mode
+    def fitted(self, pictures: Sequence[UInt8[Tensor, "3 _ _"]]) -> UInt8[Tensor, "l ..."]:
+        """Return decoded images in the size that the model reads; with naflex, their patches."""
+        p = self.preparation
+        size, mode = p.image_size, p.resize_mode
+        if mode == "naflex":
+            cut = [to_patches(x, p.patch_size, p.max_patches, i) for i, x in enumerate(pictures)]
+            return torch.cat(cut)
         fitted = [fit(picture, size, mode) for picture in pictures]
         return fitted[0][None] if len(fitted) == 1 else torch.stack(fitted)
 

@@ -26,6 +26,9 @@ class Encoder(nn.Module, ABC):
     reads_features: ClassVar[bool] = False
     """True if the input is precomputed feature vectors, the manifest's ``features``."""
 
+    reads_patches: ClassVar[bool] = False
+    """True if the input is the patches of ``data.resize_mode=naflex``."""
+
     is_placeholder: ClassVar[bool] = False
     """True if the encoder only marks which input is present, for a head that reads the input."""
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.distributed.collectives import gather
+from mmtx_cli.distributed.collectives import world_size
 
 PIECE = {"cpu": 1 << 20, "other": 1 << 25}
 """Number of logits computed at a time: what fits a CPU's cache, or fills a GPU."""
@@ -77,6 +78,21 @@ def pieces(queries: Tensor, keys: Tensor) -> Iterator[slice]:
     return (slice(i, i + size) for i in range(0, len(queries), size))
 
 
+def logsumexp_everywhere(x: Float[Tensor, " k"], shared: bool) -> Float[Tensor, " k"]:
+    """Return the logarithm of the sum of the exponentials over all processes, element by element.
+
+    Two all-reduces of k numbers: gathering them would take k from each process.
+    """
+    if not shared or world_size() == 1:
+        return x
+    most = x.clone()
+    dist.all_reduce(most, op=dist.ReduceOp.MAX)
+    finite = most.masked_fill(most == -torch.inf, 0)
+    total = (x - finite).exp_()
+    dist.all_reduce(total)
+    return total.log_().add_(finite)
+
+
 class _BothWays(torch.autograd.Function):
     """InfoNCE in two passes over the logits: normalizers of rows and columns, then gradients.
 
@@ -106,7 +122,7 @@ class _BothWays(torch.autograd.Function):
             block = logits(rows)
             row_normalizer[rows] = block.logsumexp(dim=1)
             column_normalizer = torch.logaddexp(column_normalizer, block.logsumexp(dim=0))
-        column_normalizer = gather(column_normalizer[None], shared).logsumexp(dim=0)
+        column_normalizer = logsumexp_everywhere(column_normalizer, shared)
         # any finite value will do for masked rows and columns
         row_normalizer, column_normalizer = (
             x.masked_fill(x == -torch.inf, 0) for x in (row_normalizer, column_normalizer)

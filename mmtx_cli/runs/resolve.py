@@ -149,4 +149,7 @@ def preparation_of(cfg: DictConfig, data: DataSettings) -> Preprocessing:
     root = {key: cfg[key] for key in ROOT_KEYS}
     plain = {key: getattr(data, key) for key in DATA_KEYS}
     prompt = (cfg.get("decoder") or {}).get("prompt_template")
+    size = (cfg.encoder.get("image") or {}).get("patch_size") if cfg.encoder else None
+    if size is not None and data.resize_mode == "naflex":
+        plain["patch_size"] = size
     return Preprocessing(**root, **plain, prompt=prompt, features=feature_widths(cfg.encoder))

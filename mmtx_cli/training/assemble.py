@@ -115,7 +115,8 @@ def make_loaders(source: RunData, module: TrainingModule) -> tuple[TrainingData,
     for head in module.model.head.values():
         val = loaders.val.samples if loaders.val else []
         head.begin_training(loaders.train.samples, val, source.corpus.tokenizer)
-    length = RunLength.of(run.trainer, len(loaders.order))
+    batches = getattr(loaders.order, "batches", None)
+    length = RunLength.of(run.trainer, len(loaders.order), batches)
     module.steps = length.steps
     return loaders, length
 

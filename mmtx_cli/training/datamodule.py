@@ -9,14 +9,17 @@ from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
 from mmtx_cli.data.manifest.table.facts import corpus_codes
+from mmtx_cli.data.sampling.budget_order import BudgetOrder
 from mmtx_cli.data.sampling.epoch_order import TrainOrder
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder, shares
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.accumulation import StepLoader
+from mmtx_cli.training.device_prefetch import DevicePrefetch
 from mmtx_cli.training.module import TrainingModule
+from mmtx_cli.training.token_budget import budget_order, check_budget_world
 
-Order = TrainOrder | MixtureOrder
+Order = TrainOrder | MixtureOrder | BudgetOrder
 
 EMPTY_INDEX = 2**31
 """Index of a text that no sample has: loads an empty sample without any modality."""
@@ -61,13 +64,15 @@ class TrainingData(pl.LightningDataModule):
 
     def check_world(self, world: int) -> None:
         """Raise ConfigError unless a batch divides evenly among ``world`` processes."""
-        if self.order.size % world:
+        if isinstance(self.order, BudgetOrder):
+            check_budget_world(self.order, world)
+        elif self.order.size % world:
             raise ConfigError(
                 f"data.batch_size: a batch of {self.order.size} samples cannot be divided evenly "
                 f"among {world} devices; use a multiple of {world}"
             )
 
-    def train_dataloader(self) -> DataLoader | StepLoader:
+    def train_dataloader(self) -> DataLoader | DevicePrefetch | StepLoader:
         """Return batches ``start`` to ``total``, grouped by step with gradient accumulation."""
         assert self.trainer is not None
         rank, world = self.trainer.global_rank, self.trainer.world_size
@@ -80,7 +85,10 @@ class TrainingData(pl.LightningDataModule):
             world,
             self.settings.length_bucketing,
         )
-        loader = make_loader(self.train, sampler, self.settings.num_workers, self.round_to)
+        loader: Any = self.loader(self.train, sampler)
+        if self.settings.prefetch:
+            device = self.trainer.strategy.root_device
+            loader = DevicePrefetch(loader, device, self.settings.prefetch)
         parts = self.trainer.accumulate_grad_batches
         if parts == 1:
             return loader
@@ -98,7 +106,22 @@ class TrainingData(pl.LightningDataModule):
         sampler = EvaluationSampler(self.val, size, rank, world)
         if not sampler.batches:  # Lightning requires a batch in every process
             sampler.batches = [[(EMPTY_INDEX, 0)]]
-        return make_loader(self.val, sampler, self.settings.num_workers, self.round_to)
+        return self.loader(self.val, sampler, self.settings.persistent_workers)
+
+    def loader(
+        self, samples: ManifestDataset, sampler: Any, persistent: bool = False
+    ) -> DataLoader:
+        """Return the loader of a sampler's batches; ``persistent`` keeps its workers."""
+        s = self.settings
+        return make_loader(
+            samples,
+            sampler,
+            s.num_workers,
+            self.round_to,
+            s.prefetch_factor,
+            s.pin_memory,
+            persistent,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of batches processed."""
@@ -111,7 +134,12 @@ class TrainingData(pl.LightningDataModule):
 
 
 def make_order(train: ManifestDataset, settings: DataSettings, seed: int) -> Order:
-    """Return shuffled epochs; for a mixture, batches drawn from its datasets by their shares."""
+    """Return shuffled epochs; for a mixture, batches drawn from its datasets by their shares.
+
+    With ``data.token_budget``, batches are filled by tokens.
+    """
+    if settings.token_budget is not None:
+        return budget_order(train, settings, seed)
     mixing = train.mixing
     if not mixing.names:
         return TrainOrder(len(train), settings.batch_size, seed)

@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from mmtx_cli.training.callbacks.metrics_csv import MetricsCallback
 from mmtx_cli.training.callbacks.progress_bar import ProgressCallback
 from mmtx_cli.training.callbacks.quarantine import QuarantineCallback
 from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
+from mmtx_cli.training.compilation import compile_model
 from mmtx_cli.training.datamodule import TrainingData
 from mmtx_cli.training.logger import make_loggers
 from mmtx_cli.training.module import TrainingModule
@@ -35,14 +36,22 @@ class RunLength:
     steps: int
 
     @classmethod
-    def of(cls, settings: TrainerSettings, batches_an_epoch: int) -> "RunLength":
-        """Return the length given by ``max_steps`` or by ``max_epochs``, in whole steps."""
+    def of(
+        cls,
+        settings: TrainerSettings,
+        batches_an_epoch: int,
+        batches: Callable[[int], int] | None = None,
+    ) -> "RunLength":
+        """Return the length given by ``max_steps`` or by ``max_epochs``, in whole steps.
+
+        ``batches`` returns those of the first n epochs, if their number differs between epochs.
+        """
         if settings.max_steps is not None:
             steps = settings.max_steps
         elif settings.max_epochs is not None:
-            steps = math.ceil(
-                settings.max_epochs * batches_an_epoch / settings.accumulate_grad_batches
-            )
+            epochs = settings.max_epochs
+            total = batches(epochs) if batches else epochs * batches_an_epoch
+            steps = math.ceil(total / settings.accumulate_grad_batches)
         else:
             raise ConfigError("trainer.max_epochs: set this or trainer.max_steps")
         if steps < 1:
@@ -185,7 +194,7 @@ def fit(
     if settings.activation_checkpointing:
         recompute_blocks(module.model)
     if settings.compile:
-        module.model.compile()  # in place, so that checkpoints hold no second copy
+        compile_model(module.model, settings.compile)
     try:
         with reporting_lost_worker():  # Lightning's teardown may fail and mask the error
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)

@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
@@ -133,9 +134,10 @@ def bare(module: TrainingModule, loader: Turn) -> None:
         optimizer.step()
 
 
-def trained(module: TrainingModule, loader: Turn, size: int) -> None:
-    """The command's own trainer, on batches of ``size`` samples."""
-    settings = TrainerSettings(max_steps=len(loader), accelerator="cpu", gradient_clip_val=1.0)
+def trained(module: TrainingModule, loader: Turn, size: int, **trainer: Any) -> None:
+    """The command's own trainer, with these settings, on batches of ``size`` samples."""
+    more: dict[str, Any] = {"accelerator": "cpu", "gradient_clip_val": 1.0, **trainer}
+    settings = TrainerSettings(max_steps=len(loader), **more)
     length = RunLength.of(settings, len(loader))
     module.steps = length.steps
     data = Canned(loader, DataSettings(batch_size=size))

@@ -15,7 +15,15 @@ Row = tuple[str, str]
 """``key=default`` and its description."""
 
 DEVICES = ("accelerator", "devices", "num_nodes", "strategy", "precision")
-READING = ("text", "resize_mode", "frame_sampling", "fps", "decode_timeout", "max_image_pixels")
+READING = (
+    "text",
+    "resize_mode",
+    "max_patches",
+    "frame_sampling",
+    "fps",
+    "decode_timeout",
+    "max_image_pixels",
+)
 LOADING = ("batch_size", "eval_batch_size", "num_workers")
 SOURCE = (
     "path",
@@ -42,7 +50,7 @@ USED = {
 TOKENIZER = ("tokenizer", "tokenizer_vocab_size", "lowercase")
 CACHED = {"data": (*SOURCE[:-1], *READING, *LOADING, *TOKENIZER), "trainer": DEVICES[:1]}
 """Settings that apply to ``mmtx data action=cache``."""
-MODEL_DEFAULTS = dict.fromkeys(READING[:4], "the model's setting") | {
+MODEL_DEFAULTS = dict.fromkeys(READING[:5], "the model's setting") | {
     "path": "the model's training data",
     **dict.fromkeys(SOURCE[1:4], "as in training, if data.path is not set"),
 }

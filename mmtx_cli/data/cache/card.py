@@ -30,7 +30,9 @@ PREPARATION_KEYS = {
 
 The column of a text does not matter: a cache entry belongs to the text itself.
 """
-DATA_SECTION_KEYS = ("resize_mode", "frame_sampling", "fps")
+NAFLEX_KEYS = ("resize_mode", "max_patches", "patch_size")
+"""Those of images of any aspect ratio."""
+DATA_SECTION_KEYS = ("resize_mode", "max_patches", "frame_sampling", "fps")
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ def preprocessing_of(preparation: Preprocessing, modality: str) -> dict[str, Any
     keys = (
         ("max_feature_length",) if modality in preparation.features else PREPARATION_KEYS[modality]
     )
+    if modality == "image" and keys == PREPARATION_KEYS["image"]:
+        keys = NAFLEX_KEYS if preparation.resize_mode == "naflex" else keys
     return {key: getattr(preparation, key) for key in keys}
 
 

@@ -112,6 +112,12 @@ class TextColumn:
         has = np.diff(self.first) > 0
         return np.where(has, length[np.where(has, self.first[:-1] + which, -1)], 0)
 
+    def longest_lengths(self) -> Int[np.ndarray, " n"]:
+        """Return the number of tokens of the longest text of each sample; 0 if it has none."""
+        length = np.append(np.diff(self.ends), 0)
+        longest = np.maximum.reduceat(length, self.first[:-1])
+        return np.where(np.diff(self.first) > 0, longest, 0)
+
 
 def column_texts(
     samples: Sequence[Sample], column: str, overrides: Mapping[str, str] | None = None

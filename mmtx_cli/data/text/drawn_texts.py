@@ -48,11 +48,15 @@ class DrawnTexts:
 
     def lengths(self, epoch: int) -> np.ndarray:
         """Return the total number of text tokens of each sample in this epoch."""
-        total = np.zeros(len(self.keys), dtype=np.int64)
-        for name, column in self.columns.items():
-            which = self.drawn(name, epoch) if self.training else np.zeros_like(total)
-            total += column.lengths(which)
-        return total
+        return sum(self.column_lengths(epoch).values(), np.zeros(len(self.keys), dtype=np.int64))
+
+    def column_lengths(self, epoch: int) -> dict[str, np.ndarray]:
+        """Return the number of tokens of each sample's text in this epoch, by column."""
+        first = np.zeros(len(self.keys), dtype=np.int64)
+        return {
+            name: column.lengths(self.drawn(name, epoch) if self.training else first)
+            for name, column in self.columns.items()
+        }
 
     def which(self, name: str, turn: int, row: int) -> int | None:
         """Return the index of the drawn or indexed text, or None if there is none."""

@@ -7,6 +7,7 @@ import torch
 from mmtx_cli.config.preprocessing import MODALITIES, Preprocessing
 from mmtx_cli.data.cache.card import (
     CARD,
+    NAFLEX_KEYS,
     PREPARATION_KEYS,
     Card,
     cards,
@@ -88,6 +89,10 @@ def test_the_preparation_of_each_modality():
     given = [set(preprocessing_of(Preprocessing(), modality)) for modality in MODALITIES]
     assert given == [set(PREPARATION_KEYS[modality]) for modality in MODALITIES]
     assert preprocessing_of(preparation, "audio") == {"max_feature_length": 512}
+    flexible = Preprocessing(resize_mode="naflex", patch_size=8)
+    wanted = {"resize_mode": "naflex", "max_patches": 256, "patch_size": 8}
+    assert preprocessing_of(flexible, "image") == wanted
+    assert "max_patches" not in preprocessing_of(flexible, "video")
 
 
 def test_nothing_of_the_preparation_is_forgotten():
@@ -98,6 +103,7 @@ def test_nothing_of_the_preparation_is_forgotten():
         "prompt",
         "features",
         "max_feature_length",
+        *NAFLEX_KEYS,
         *(k for own in PREPARATION_KEYS.values() for k in own),
     }
     assert known == {field.name for field in fields(Preprocessing)}
