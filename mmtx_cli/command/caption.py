@@ -9,9 +9,12 @@ from omegaconf import DictConfig
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.caption import caption
 from mmtx_cli.inference.inputs import as_text, input_files
+from mmtx_cli.inference.sidecar import check_template, without_caption
 from mmtx_cli.io.checkpoint import is_onnx_folder
 from mmtx_cli.io.onnx_folder import read_onnx_config
+from mmtx_cli.planning.run import plan_run
 from mmtx_cli.runs.inherit import inherit
+from mmtx_cli.runs.plan_key import take_plan
 from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.runs.vlm import stored_model
@@ -28,13 +31,27 @@ def run(cfg: DictConfig) -> None:
         missing = [key for key in missing if key != "ckpt"]
     if missing:
         raise ConfigError(*(f"{key}: required; set {examples[key]}" for key in missing))
+    only_plan = take_plan(cfg)
     cfg.text = as_text(cfg.text)
     if cfg.sidecar and cfg.segment_seconds:
         raise ConfigError("sidecar: a file has one caption; remove sidecar or segment_seconds")
     paths = input_files(cfg.inputs, cfg.sidecar)
     stored = model_config(cfg)
     inherit(cfg, stored)
-    caption(checked_config(CaptionConfig, cfg, stored), paths)
+    settings = checked_config(CaptionConfig, cfg, stored)
+    if only_plan:
+        plan_captions(settings, paths)
+        return
+    caption(settings, paths)
+
+
+def plan_captions(run: CaptionConfig, paths: list[str]) -> None:
+    """Print how much memory and time the captions take that are still to be made."""
+    check_template(run.template)
+    wanted = without_caption(paths, run.sidecar, run.overwrite) if run.sidecar else paths
+    if not wanted:
+        raise ConfigError(f"plan: all {len(paths)} inputs have a caption; there is nothing to do")
+    plan_run(run, wanted)
 
 
 def model_config(cfg: DictConfig) -> Mapping[str, Any]:

@@ -7,9 +7,11 @@ from omegaconf import DictConfig
 from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.evaluation.run import evaluate
+from mmtx_cli.planning.run import plan_run
 from mmtx_cli.runs.check import manifests
 from mmtx_cli.runs.feature_cache import cache_faults
 from mmtx_cli.runs.inherit import check_heads_eval_only, inherit, inherit_data
+from mmtx_cli.runs.plan_key import take_plan
 from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import EvalConfig
 from mmtx_cli.runs.vlm import stored_model
@@ -19,6 +21,7 @@ def run(cfg: DictConfig) -> None:
     """Evaluate a trained model on a split."""
     if not cfg.ckpt and not cfg.get("vlm"):
         raise ConfigError("ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)")
+    only_plan = take_plan(cfg)
     stored = stored_model(cfg)
     check_heads_eval_only(cfg)
     inherit(cfg, stored)
@@ -28,4 +31,7 @@ def run(cfg: DictConfig) -> None:
         check_exists(Path(path))  # fail before torch is imported
     if faults := list(cache_faults(settings.plain)):
         raise ConfigError(*faults)
+    if only_plan:
+        plan_run(settings)
+        return
     evaluate(settings)
