@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmtx_cli.planning.footprint import components_of, peak, size_of
 from mmtx_cli.planning.memory import high_water
 from mmtx_cli.planning.request import Request
 from mmtx_cli.planning.saved_tensors import nbytes
-from mmtx_cli.planning.train_probe import SINGLE, components_of, peak, size_of, world_of
+from mmtx_cli.planning.train_probe import SINGLE, world_of
 from mmtx_cli.runs.run_config import CaptionConfig, EvalConfig, RunConfig
 from mmtx_cli.runs.variant import variant
 

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +14,18 @@ from mmtx_cli.distributed.launch import is_single_process
 from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.planning.footprint import (
+    components_of,
+    device_name,
+    memory_parts,
+    peak,
+    size_of,
+)
 from mmtx_cli.planning.largest import batch_of, largest_examples
-from mmtx_cli.planning.memory import high_water
 from mmtx_cli.planning.request import Request
-from mmtx_cli.planning.saved_tensors import SavedTensors, nbytes
+from mmtx_cli.planning.saved_tensors import SavedTensors
 from mmtx_cli.planning.timed import Timed, loader_seconds
+from mmtx_cli.runs.run_config import TrainConfig
 from mmtx_cli.runs.run_dir import open_run
 from mmtx_cli.training.accumulation import StepLoader
 from mmtx_cli.training.assemble import (
@@ -110,6 +116,7 @@ def measure_training(request: Request, begun: float, write: Callable[[dict], Non
         write: Writes the figures.
     """
     run = request.run
+    assert isinstance(run, TrainConfig)
     source, module, loaders, length, world = assembled(run)
     check_monitor(run.trainer, module.model.head)
     built = time.time() - begun
@@ -166,16 +173,20 @@ def measure_training(request: Request, begun: float, write: Callable[[dict], Non
 
 
 def assembled(
-    run: Any,
+    run: TrainConfig, divides: bool = True
 ) -> tuple[RunData, TrainingModule, TrainingData, RunLength, int]:
-    """Return the data, the module, the loaders, the length and the number of devices of a run."""
+    """Return the data, the module, the loaders, the length and the number of devices of a run.
+
+    ``divides``: whether the devices have to divide the batch evenly.
+    """
     silence_lightning()
     source = read_data(run)
     module = build_module(source)
     loaders, length = make_loaders(source, module)
     load_weights(source, module)
     world, local = world_of(run.trainer)
-    loaders.check_world(world)
+    if divides:
+        loaders.check_world(world)
     if local > 1:  # as each of the processes of a machine
         os.environ["LOCAL_WORLD_SIZE"] = str(local)
         if "OMP_NUM_THREADS" not in os.environ:
@@ -237,62 +248,3 @@ def validation(
         "start": timed.start_seconds,
         **{f"batch_{name}": value for name, value in timed.figures.items() if name != "batches"},
     }
-
-
-def memory_parts(trainer: pl.Trainer, module: TrainingModule) -> dict[str, int]:
-    """Return the bytes of weights, gradients, optimizer state and averaged weights."""
-    state = [
-        value
-        for optimizer in trainer.optimizers
-        for values in optimizer.state.values()
-        for value in values.values()
-        if isinstance(value, torch.Tensor)
-    ]
-    averaged = [
-        tensor
-        for callback in trainer.callbacks  # type: ignore[attr-defined]
-        if (model := getattr(callback, "_average_model", None)) is not None
-        for tensor in model.parameters()
-    ]
-    return {
-        "weights": nbytes([*module.parameters(), *module.buffers()]),
-        "gradients": nbytes(p.grad for p in module.parameters() if p.grad is not None),
-        "optimizer": nbytes(state),
-        "averaged weights": nbytes(averaged),
-    }
-
-
-def components_of(model: torch.nn.Module) -> dict[str, dict[str, int]]:
-    """Return the parameters of each component of a model, all and those that are trained."""
-    found: dict[str, dict[str, int]] = {}
-    for name, parameter in model.named_parameters():
-        words = name.split(".")
-        key = ".".join(words[: 2 if words[0] in ("encoder", "head", "project") else 1])
-        counts = found.setdefault(key, {"parameters": 0, "trained": 0})
-        counts["parameters"] += parameter.numel()
-        counts["trained"] += parameter.numel() if parameter.requires_grad else 0
-    return found
-
-
-def peak() -> dict[str, int | None]:
-    """Return the bytes that a device needed at most: the GPU's, else those of this process."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return {
-            "bytes": torch.cuda.max_memory_allocated(),
-            "reserved": torch.cuda.max_memory_reserved(),
-            "total": torch.cuda.get_device_properties(0).total_memory,
-        }
-    return {"bytes": high_water(), "reserved": None, "total": None}
-
-
-def device_name(trainer: pl.Trainer) -> str:
-    """Return the name of the device."""
-    device = trainer.strategy.root_device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files of a folder."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
