@@ -13,6 +13,7 @@ from mmtx_cli.inference.sidecar import check_template, without_caption
 from mmtx_cli.io.checkpoint import is_onnx_folder
 from mmtx_cli.io.onnx_folder import read_onnx_config
 from mmtx_cli.planning.batch_size import find_size
+from mmtx_cli.planning.memory import process_age
 from mmtx_cli.planning.run import plan_run
 from mmtx_cli.planning.suggest_batch import suggesting_batch_size
 from mmtx_cli.runs.auto_batch import set_size, take_auto
@@ -42,6 +43,7 @@ def run(cfg: DictConfig) -> None:
     stored = model_config(cfg)
     inherit(cfg, stored)
     settings = checked_config(CaptionConfig, cfg, stored)
+    before = process_age()
     wanted = wanted_paths(settings, paths)
     if automatic and wanted:
         set_size(cfg, False, find_size(settings, wanted))
@@ -49,7 +51,7 @@ def run(cfg: DictConfig) -> None:
     if only_plan:
         if not wanted:
             raise ConfigError(f"plan: all {len(paths)} inputs have a caption; nothing is left")
-        plan_run(settings, wanted)
+        plan_run(settings, before, wanted)
         return
     with suggesting_batch_size(settings, wanted):
         caption(settings, paths)

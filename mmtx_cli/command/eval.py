@@ -8,6 +8,7 @@ from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.evaluation.run import evaluate
 from mmtx_cli.planning.batch_size import find_size
+from mmtx_cli.planning.memory import process_age
 from mmtx_cli.planning.run import plan_run
 from mmtx_cli.planning.suggest_batch import suggesting_batch_size
 from mmtx_cli.runs.auto_batch import set_size, take_auto
@@ -34,11 +35,12 @@ def run(cfg: DictConfig) -> None:
         check_exists(Path(path))  # fail before torch is imported
     if faults := list(cache_faults(settings.plain)):
         raise ConfigError(*faults)
+    before = process_age()
     if automatic:
         set_size(cfg, False, find_size(settings))
         settings = checked_config(EvalConfig, cfg, stored)
     if only_plan:
-        plan_run(settings)
+        plan_run(settings, before)
         return
     with suggesting_batch_size(settings):
         evaluate(settings)

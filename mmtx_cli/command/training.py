@@ -5,6 +5,7 @@ from copy import deepcopy
 from omegaconf import DictConfig
 
 from mmtx_cli.planning.batch_size import find_size
+from mmtx_cli.planning.memory import process_age
 from mmtx_cli.planning.run import plan_run
 from mmtx_cli.planning.suggest_batch import suggesting_batch_size
 from mmtx_cli.runs.auto_batch import set_size, take_auto
@@ -16,7 +17,7 @@ from mmtx_cli.training.run import train
 
 def run_training(cfg: DictConfig) -> None:
     """Train a model, or plan the run."""
-    only_plan = take_plan(cfg)
+    only_plan, before = take_plan(cfg), process_age()
     if take_auto(cfg, trains=True):
         run = train_config(deepcopy(cfg))
         check_not_trained(run.plain)
@@ -24,7 +25,7 @@ def run_training(cfg: DictConfig) -> None:
     run = train_config(cfg)
     if only_plan:
         check_not_trained(run.plain)
-        plan_run(run)
+        plan_run(run, before)
         return
     with suggesting_batch_size(run):
         train(run)

@@ -4,18 +4,19 @@ from collections.abc import Sequence
 
 from mmtx_cli.planning.folder import write_plan
 from mmtx_cli.planning.inference_plan import plan_inference
-from mmtx_cli.planning.memory import process_age
 from mmtx_cli.planning.show import print_plan
 from mmtx_cli.planning.training_plan import plan_training
 from mmtx_cli.runs.run_config import RunConfig, TrainConfig
 
 
-def plan_run(run: RunConfig, paths: Sequence[str] = ()) -> None:
+def plan_run(run: RunConfig, before: float, paths: Sequence[str] = ()) -> None:
     """Print the plan of a run and write it; the file's path is the last line.
 
-    ``paths`` are the files that ``mmtx caption`` reads.
+    Args:
+        run: The settings.
+        before: Seconds that a command takes until it has its settings.
+        paths: The files that ``mmtx caption`` reads.
     """
-    before = process_age()
     if isinstance(run, TrainConfig):
         plan = plan_training(run, before)
     else:

@@ -4,7 +4,6 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -21,6 +20,7 @@ from mmtx_cli.runs.run_config import RunConfig, TrainConfig
 from mmtx_cli.runs.variant import variant
 from mmtx_cli.training.activation_checkpointing import recompute_blocks
 from mmtx_cli.training.assemble import build_trainer
+from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.training.trainer import RunLength
 from mmtx_cli.types import Batch
 
@@ -34,13 +34,26 @@ class FixedBatches(ProbeData):
 
     batch: Batch
 
-    def train_dataloader(self) -> Any:
+    def train_dataloader(self) -> "Repeated":
         """Return the micro-batches of a few steps."""
-        parts = self.module.accumulate
-        group = [self.batch] * parts
-        if parts == 1:
-            return group * STEPS
-        return [b for step in range(STEPS) for b in self.module.prepared(group, step)]
+        return Repeated(self.module, self.batch)
+
+
+class Repeated:
+    """Yields a batch, prepared as the micro-batches of each step; not a list, of which Lightning
+    takes each item for a loader.
+    """
+
+    def __init__(self, module: TrainingModule, batch: Batch) -> None:
+        self.module, self.batch = module, batch
+
+    def __len__(self) -> int:
+        return STEPS * self.module.accumulate
+
+    def __iter__(self) -> Iterator[Batch]:
+        group = [self.batch] * self.module.accumulate
+        for step in range(STEPS):
+            yield from self.module.prepared(group, step) if len(group) > 1 else group
 
 
 def try_training_sizes(request: Request, write: Writer) -> None:

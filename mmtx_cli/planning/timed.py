@@ -11,6 +11,7 @@ class Timed:
     Args:
         first: Yields the batches that are not timed.
         loader: The loader; its workers start after the first batches.
+        untimed: How many those are.
         parts: Batches of a step: only whole steps are yielded.
         skipped: Steps of the loader that are not timed, either.
         most: Maximum number of timed steps.
@@ -23,6 +24,7 @@ class Timed:
         first: Callable[[], Iterable[Any]],
         loader: Any,
         *,
+        untimed: int = 0,
         parts: int = 1,
         skipped: int = 2,
         most: int = 60,
@@ -30,6 +32,7 @@ class Timed:
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.first, self.loader, self.parts = first, loader, parts
+        self.untimed = untimed
         self.skipped, self.most, self.seconds, self.at_end = skipped, most, seconds, at_end
         self.waits: list[float] = []
         self.busy: list[float] = []
@@ -39,7 +42,7 @@ class Timed:
         """Seconds of each of the batches that are not timed."""
 
     def __len__(self) -> int:
-        return len(self.loader)
+        return len(self.loader) + self.untimed
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.first():

@@ -99,7 +99,8 @@ class ProbeData(TrainingData):
                 group = [batch] * parts
                 yield from self.module.prepared(group, step) if parts > 1 else group
 
-        self.timed = Timed(first, grouped, parts=parts, at_end=self.at_end)
+        untimed = LARGEST_STEPS * parts
+        self.timed = Timed(first, grouped, untimed=untimed, parts=parts, at_end=self.at_end)
         return self.timed
 
     def state_dict(self) -> dict[str, Any]:
@@ -232,7 +233,7 @@ def validation(
     examples = largest_examples(samples)
     largest = batch_of(examples, samples, min(size, len(samples)), data.round_to)
     loader = make_loader(samples, sampler, data.settings.num_workers, data.round_to)
-    timed = Timed(lambda: [largest], loader, skipped=1, most=20, seconds=6.0)
+    timed = Timed(lambda: [largest], loader, untimed=1, skipped=1, most=20, seconds=6.0)
     pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,

@@ -27,10 +27,8 @@ class Profile:
     """Seconds of all steps by phase."""
     operators: Sequence[Spent]
     modules: Sequence[Spent]
-    peak: int | None
-    """Bytes that were allocated on the GPU at most; None on the CPU."""
-    allocations: Sequence[tuple[str, int]]
-    """Operators and the bytes that they allocated in all steps."""
+    peak: float | None
+    """MB that were needed at most, of the GPU or of the process; None if unknown."""
 
     @property
     def total(self) -> float:
@@ -56,8 +54,6 @@ def sections(found: Profile) -> Iterator[tuple[tuple[str, str, str], list[tuple[
     yield ("phase", "in a step", "share"), [*phase_rows(found)]
     yield ("module, forward", "calls", "in a step"), [*spent_rows(found.modules, found.steps)]
     yield ("operator", "calls", "in a step, itself"), [*spent_rows(found.operators, found.steps)]
-    sizes = [(name, "", f"{size / 1e6 / found.steps:.1f} MB") for name, size in found.allocations]
-    yield ("operator", "", "allocated in a step"), sizes
 
 
 def markdown(found: Profile, trace: str) -> str:
@@ -72,7 +68,7 @@ def markdown(found: Profile, trace: str) -> str:
         lines += ["", f"| {' | '.join(header)} |", "| --- | ---: | ---: |"]
         lines += [f"| {' | '.join(row)} |" for row in rows]
     if found.peak is not None:
-        lines += ["", f"Peak memory of the GPU: {found.peak / 1e6:.1f} MB"]
+        lines += ["", f"Peak memory: {found.peak:.1f} MB"]
     return "\n".join(lines) + "\n"
 
 

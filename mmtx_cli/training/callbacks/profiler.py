@@ -1,6 +1,10 @@
 """Record a few steps with torch.profiler: a trace for Perfetto and a summary of a page."""
 
+import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.io.atomic import make_subfolder
 from mmtx_cli.report.profile import Profile, Spent, markdown, print_profile
+from mmtx_cli.runs.profile import peak_memory
 
 WARM_UP = 5
 """Steps before the first that is recorded: they set up kernels, caches and workers."""
@@ -46,8 +51,11 @@ class ProfilerCallback(pl.Callback):
         if torch.cuda.is_available():
             activities.append(ProfilerActivity.CUDA)
             torch.cuda.reset_peak_memory_stats()
-        self.profiler = profile(activities=activities, profile_memory=True)
-        self.profiler.start()
+        self.profiler = profile(
+            activities=activities,
+        )
+        with native_log_hidden():
+            self.profiler.start()
         for name, child in module.named_modules():
             if name:
                 self.handles += [
@@ -112,7 +120,8 @@ class ProfilerCallback(pl.Callback):
         profiler = self.profiler
         assert profiler is not None
         self.enter(None)
-        profiler.stop()
+        with native_log_hidden():
+            profiler.stop()
         self.profiler = None
         for handle in self.handles:
             handle.remove()
@@ -146,8 +155,7 @@ class ProfilerCallback(pl.Callback):
             self.spent,
             [Spent(e.key, e.count, own(e)) for e in top(operators, own)],
             [Spent(e.key[len(PREFIX) :], e.count, whole(e)) for e in top(modules, whole)],
-            torch.cuda.max_memory_allocated() if gpu else None,
-            largest_allocations(operators),
+            peak_memory(),
         )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -178,6 +186,21 @@ class AfterStep(pl.Callback):
 PREFIX = "module "
 
 
+@contextmanager
+def native_log_hidden() -> Iterator[None]:
+    """Hide what the profiler's library itself writes to standard error, such as missing GPUs."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def named(open_records: list[record_function], name: str) -> Any:
     """Return a hook that begins a record with the name of a module."""
 
@@ -202,12 +225,3 @@ def ended(open_records: list[record_function]) -> Any:
 def top(events: list[Any], seconds: Any) -> list[Any]:
     """Return the events that took the most seconds."""
     return sorted(events, key=seconds, reverse=True)[:TOP]
-
-
-def largest_allocations(events: list[Any]) -> list[tuple[str, int]]:
-    """Return the operators that allocated the most bytes themselves, and how many."""
-    gpu = torch.cuda.is_available()
-    sizes = [
-        (e.key, int(e.self_device_memory_usage if gpu else e.self_cpu_memory_usage)) for e in events
-    ]
-    return sorted((s for s in sizes if s[1] > 0), key=lambda s: -s[1])[:TOP]
