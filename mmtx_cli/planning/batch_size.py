@@ -77,9 +77,8 @@ def reason_of(answer: Answer, best: dict[str, Any]) -> str:
     """Return why no larger size was chosen."""
     if best is not answer.lines[-1]:
         larger = answer.lines[answer.lines.index(best) + 1]
-        return (
-            f"{larger['size']} would leave less than {KEPT:.0%} free ({amount(larger['needed'])})"
-        )
+        needs = amount(larger["needed"])
+        return f"{larger['size']} needs {needs}, which leaves less than {KEPT:.0%} free"
     if answer.out_of_memory:
         return f"{2 * best['size']} does not fit"
     if best["seconds"] > LONGEST:

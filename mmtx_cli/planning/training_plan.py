@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import make_subfolder
 from mmtx_cli.planning.extrapolate import extrapolated
@@ -69,8 +70,8 @@ def combined(run: TrainConfig, figures: Figures, before: float, notes: list[str]
         before: Seconds that the command takes before its data are read.
         notes: What the user should know about them.
     """
-    memory = memory_of(run, figures, notes)
-    times = times_of(run, figures, before)
+    memory = memory_of(run.trainer, figures, notes)
+    times = times_of(run.trainer, figures, before)
     counts = figures["components"]
     saves = 2 if figures["validation"] else 1  # last.ckpt, and best.ckpt of a validation
     disk = {
@@ -99,13 +100,13 @@ def combined(run: TrainConfig, figures: Figures, before: float, notes: list[str]
     }
 
 
-def memory_of(run: TrainConfig, figures: Figures, notes: list[str]) -> dict[str, int]:
+def memory_of(trainer: TrainerSettings, figures: Figures, notes: list[str]) -> dict[str, int]:
     """Return the bytes of one device by what they are for, and their peak.
 
     Of several devices, the shares of weights and the buffers of gradients are computed.
 
     Args:
-        run: The settings.
+        trainer: The settings of the trainer.
         figures: What was measured on one device.
         notes: Receives what is not measured.
     """
@@ -113,7 +114,7 @@ def memory_of(run: TrainConfig, figures: Figures, notes: list[str]) -> dict[str,
     parts["activations"] = figures["activations"]
     peak, world = figures["peak"]["bytes"] or 0, figures["world"]
     parts["other"] = max(0, peak - sum(parts.values()))
-    if world > 1 and "fsdp" in run.trainer.strategy:
+    if world > 1 and "fsdp" in trainer.strategy:
         for name in ("weights", "gradients", "optimizer"):
             parts[name] = -(-parts.get(name, 0) // world)
         largest = max(part["parameters"] for part in figures["components"].values())
@@ -128,11 +129,11 @@ def memory_of(run: TrainConfig, figures: Figures, notes: list[str]) -> dict[str,
     return parts | {"peak": sum(parts.values())}
 
 
-def times_of(run: TrainConfig, figures: Figures, before: float) -> Figures:
+def times_of(trainer: TrainerSettings, figures: Figures, before: float) -> Figures:
     """Return the seconds of a step, an epoch, and the whole run by what they are spent on.
 
     Args:
-        run: The settings.
+        trainer: The settings of the trainer.
         figures: What was measured on one device.
         before: Seconds that the command takes before its data are read.
     """
@@ -140,9 +141,9 @@ def times_of(run: TrainConfig, figures: Figures, before: float) -> Figures:
     batch, waiting = seconds_of_batch(figures["step"], figures["loader"])
     step = batch * parts
     epoch_steps = max(1, figures["epoch_batches"] // parts)
-    interval = min(run.trainer.val_every or epoch_steps, steps)
+    interval = min(trainer.val_every or epoch_steps, steps)
     validations = steps // interval if figures["validation"] else 0
-    saves = 1 + 2 * validations + (steps // run.trainer.save_every if run.trainer.save_every else 0)
+    saves = 1 + 2 * validations + (steps // trainer.save_every if trainer.save_every else 0)
     first = figures["first_seconds"]
     set_up = max(0.0, sum(first[:parts]) - sum(first[parts : 2 * parts]))
     each = {

@@ -10,7 +10,8 @@ from mmtx_cli.planning.out_of_memory import is_out_of_memory
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000 bytes."
+            "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: "
+            "you tried to allocate 4000 bytes. Error code 12"
         ),
         OSError(12, "Cannot allocate memory"),
     ],
