@@ -2,10 +2,9 @@
 
 from omegaconf import DictConfig
 
-from mmtx_cli.runs.resolve import train_config
-from mmtx_cli.training.run import train
+from mmtx_cli.command.training import run_training
 
 
 def run(cfg: DictConfig) -> None:
     """Fine-tune a model."""
-    train(train_config(cfg))
+    run_training(cfg)

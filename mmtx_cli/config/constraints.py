@@ -68,6 +68,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "trainer.keep_checkpoints": (1, 1000),
     "trainer.keep_every": (1, 1e12),
     "trainer.log_every": (1, 1e12),
+    "trainer.profile_steps": (1, 1000),
     "trainer.early_stopping.patience": (1, 1e9),
     "generation.num_beams": (1, 1e4),
     "generation.length_penalty": (0, 5),

@@ -31,6 +31,7 @@ TYPES = {
     "profile": "bool",
     "modality_importance": "bool",
     "resume": "bool",
+    "plan": "bool",
     "allow_changed_data": "bool",
     "dtype": "str",
     "overwrite": "bool",

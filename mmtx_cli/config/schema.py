@@ -211,6 +211,9 @@ class TrainerSettings:
     early_stopping: EarlyStoppingSettings | None = None
     deterministic: bool = False
     progress: bool = True
+    profile_steps: int | None = None
+    """Optimizer steps to record with torch.profiler after a warm-up, e.g. 5: a trace and a summary
+    in the run folder's profile/."""
 
 
 @dataclass

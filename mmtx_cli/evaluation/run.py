@@ -48,6 +48,21 @@ class Evaluated:
 
 def evaluate(run: EvalConfig) -> None:
     """Predict in every process; merge, score and report in the first."""
+    start = time.perf_counter()
+    evaluate_rows(run, *read_rows(run), start)
+
+
+def evaluate_rows(
+    run: EvalConfig, corpus: "Corpus", rows: "list[Sample]", start: float
+) -> "tuple[MultimodalModel, Answers | None]":
+    """Evaluate a model on some samples; return it and its outputs, which the first process has.
+
+    Args:
+        run: The settings.
+        corpus: The data set.
+        rows: The samples.
+        start: Time at which the evaluation began.
+    """
     # these import torch: only with valid settings
     from mmtx_cli.distributed.launch import launch
     from mmtx_cli.evaluation.eval_only_heads import (
@@ -58,8 +73,6 @@ def evaluate(run: EvalConfig) -> None:
     )
     from mmtx_cli.inference.predict import load_model
 
-    start = time.perf_counter()
-    corpus, rows = read_rows(run)
     process = launch(run.trainer)
     model = load_model(run, process.device)
     examples = {}
@@ -78,6 +91,7 @@ def evaluate(run: EvalConfig) -> None:
     if answers is not None:
         whole, extra = scores_of(evaluated, answers, shuffled)
         write_result(run, whole, extra, time.perf_counter() - start)
+    return model, answers
 
 
 def read_rows(run: EvalConfig) -> "tuple[Corpus, list[Sample]]":

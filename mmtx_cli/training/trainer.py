@@ -96,10 +96,11 @@ def make_trainer(
     callbacks += optional_callbacks(settings)
     if settings.progress:
         callbacks.append(ProgressCallback(metrics, label))
+    first, last = profilers(settings, run_dir, length)
     try:
         trainer = pl.Trainer(
             **lightning_arguments(settings, length, batches_an_epoch),
-            callbacks=[*callbacks, save],
+            callbacks=[*first, *callbacks, save, *last],
             plugins=[writer],
             logger=make_loggers(loggers, run_dir, resumed) or False,
             default_root_dir=run_dir,
@@ -151,6 +152,18 @@ def optional_callbacks(settings: TrainerSettings) -> Iterator[pl.Callback]:
             patience=settings.early_stopping.patience,
             min_delta=settings.early_stopping.min_delta,
         )
+
+
+def profilers(
+    settings: TrainerSettings, run_dir: Path, length: RunLength
+) -> tuple[list[pl.Callback], list[pl.Callback]]:
+    """Return the callbacks of the profiler: before all others, and after them."""
+    if settings.profile_steps is None:
+        return [], []
+    from mmtx_cli.training.callbacks.profiler import AfterStep, ProfilerCallback
+
+    profiler = ProfilerCallback(run_dir / "profile", settings.profile_steps, length.steps)
+    return [profiler], [AfterStep(profiler)]
 
 
 def silence_lightning() -> None:
