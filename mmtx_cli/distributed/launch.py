@@ -7,6 +7,7 @@ import torch
 
 from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.distributed.process import Process
+from mmtx_cli.distributed.strategy import inference_strategy
 from mmtx_cli.errors import ConfigError
 
 
@@ -27,7 +28,7 @@ def launch(settings: TrainerSettings) -> Process:
         fabric = Fabric(
             accelerator=settings.accelerator,
             devices=settings.devices,
-            strategy=settings.strategy,
+            strategy=inference_strategy(settings.strategy),
             num_nodes=settings.num_nodes,
         )
     except LIGHTNING_ERRORS as error:

@@ -19,6 +19,7 @@ from mmtx_cli.io.checkpoint import read_config, tensor_names
 from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.redact import HIDDEN, redacted
+from mmtx_cli.io.sharded.folder import recovered
 from mmtx_cli.io.untrusted.yaml_reader import check_yaml, read_yaml_text
 
 CHANGEABLE = (
@@ -195,7 +196,7 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
     """Return the configuration in ``run_dir`` and the path of its last checkpoint."""
     run_dir = Path(cfg.run_dir)
     last, path = run_dir / "checkpoints" / "last.ckpt", run_dir / "config.yaml"
-    if not last.is_file() or not path.is_file():
+    if not recovered(last).exists() or not path.is_file():
         raise CheckpointError(
             f"run_dir={run_dir}: no checkpoints/last.ckpt to resume from; set the "
             "folder of the run to resume: resume=true run_dir=RUN"

@@ -15,6 +15,7 @@ from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import atomic_write, make_subfolder
 from mmtx_cli.io.checkpoint import check_finite, load_checkpoint
+from mmtx_cli.io.sharded.folder import is_sharded, make_temporary, remove, replace, sync
 
 
 class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
@@ -26,6 +27,13 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
         """Replace ``path`` by the new checkpoint atomically."""
         target = Path(path)
         make_subfolder(target.parent)  # a run folder that was removed is not recreated
+        if target.is_dir() and is_sharded(target):  # of the run before it was resumed
+            temporary = make_temporary(target)
+            torch.save(checkpoint, temporary / target.name)
+            sync(temporary / target.name)
+            replace(temporary / target.name, target)
+            remove(temporary)
+            return
         with atomic_write(target, size_of(checkpoint)) as temporary:
             torch.save(checkpoint, temporary)
 

@@ -17,56 +17,10 @@ from mmtx_cli.model.build import build_model
 from mmtx_cli.model.constrain import constrain
 from mmtx_cli.training.accumulation import with_shares
 from mmtx_cli.training.divergence import DivergenceGuard
+from mmtx_cli.training.mean_accumulator import MeanAccumulator
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
+from mmtx_cli.training.sharding import wrap as sharding
 from mmtx_cli.types import Batch, Prediction
-
-
-class MeanAccumulator:
-    """Accumulates weighted values on the device until their means are read."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, list[tuple[Tensor, Tensor | float]]] = {}
-
-    def add(self, name: str, value: Tensor, count: Tensor | float) -> None:
-        """Record the mean ``value`` of ``count`` items without reading it from the device."""
-        self.records.setdefault(name, []).append((value, count))
-
-    def merge(self, other: "MeanAccumulator") -> None:
-        """Move the records of ``other`` into this accumulator, which leaves ``other`` empty."""
-        for name, pairs in other.records.items():
-            self.records.setdefault(name, []).extend(pairs)
-        other.records = {}
-
-    def means(self, everywhere: bool = False) -> dict[str, float]:
-        """Return the means since the last call, over all processes if ``everywhere``, and reset."""
-        records, self.records = self.records, {}
-        names = gather_names([*records]) if everywhere else [*records]
-        if not names:
-            return {}
-        sums = torch.stack([weighted_sum(records[n]) for n in records])
-        if names != [*records]:  # other processes noted more
-            index = torch.tensor([names.index(n) for n in records], device=sums.device)
-            sums = sums.new_zeros(len(names), 2).index_copy(0, index, sums)
-        if everywhere and world_size() > 1:
-            torch.distributed.all_reduce(sums)
-        totals, counts = sums.T.tolist()
-        return {n: t / c if c else 0.0 for n, t, c in zip(names, totals, counts, strict=True)}
-
-
-def gather_names(names: list[str]) -> list[str]:
-    """Return the union of the names of all processes, in the same order on each."""
-    if world_size() == 1:
-        return names
-    gathered: list[list[str]] = [[] for _ in range(world_size())]
-    torch.distributed.all_gather_object(gathered, names)
-    return [*dict.fromkeys(name for rank_names in gathered for name in rank_names)]
-
-
-def weighted_sum(pairs: list[tuple[Tensor, Tensor | float]]) -> Tensor:
-    """Return [sum of value times count, sum of counts]."""
-    values = torch.stack([value for value, _ in pairs]).float()
-    counts = torch.stack([torch.as_tensor(n, device=values.device) for _, n in pairs]).float()
-    return torch.stack([(values * counts).sum(), counts.sum()])
 
 
 class TrainingModule(pl.LightningModule):
@@ -168,6 +122,16 @@ class TrainingModule(pl.LightningModule):
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
 
+    def configure_model(self) -> None:
+        """Shard the model, with ``trainer.strategy=fsdp2``."""
+        mesh = self._device_mesh  # set by the strategy, in every process
+        if mesh is not None and not sharding.is_sharded(self.model):
+            sharding.shard(self.model, mesh["data_parallel"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Gather a sharded model: processes have different numbers of validation batches."""
+        sharding.gather_parameters(self.model)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Accumulate losses and metrics; processes synchronize only at the end of validation."""
         self.total(self.model(batch), self.val_tally, batch)
@@ -178,6 +142,7 @@ class TrainingModule(pl.LightningModule):
         means["loss"] = sum(
             head.weight * means.get(f"{name}/loss", 0.0) for name, head in self.model.head.items()
         )
+        sharding.release_parameters(self.model)
         self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
 
     def total(
@@ -231,12 +196,13 @@ class TrainingModule(pl.LightningModule):
             for parameter in parameters:
                 if parameter.grad is None and parameter.requires_grad:
                     parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        if sharding.is_sharded(self.model):
+            sharding.average_whole_gradients(parameters)
+        norm = sharding.total_norm([p.grad for p in parameters if p.grad is not None])
         if fault := self.guard.fault(*self.global_loss_and_norm(norm)):
             self.skip_step(fault, parameters)
         elif gradient_clip_val:
-            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+            sharding.clip(parameters, gradient_clip_val, norm)
         self.train_tally.merge(self.step_tally)
         self.losses, self.ids, self.has_missing_inputs = [], [], False
 

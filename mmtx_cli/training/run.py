@@ -9,8 +9,9 @@ from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.hub.origin import pretrained_count, weights_summary
 from mmtx_cli.io.atomic import make_subfolder, write_json
-from mmtx_cli.io.checkpoint import load_checkpoint, read_weights, save_folder
+from mmtx_cli.io.checkpoint import read_meta, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
+from mmtx_cli.io.sharded.folder import is_sharded
 from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.runs.run_config import TrainConfig
 from mmtx_cli.runs.run_dir import check_not_trained, open_run
@@ -74,7 +75,7 @@ def finished_steps(run_dir: Path) -> int:
     if not (run_dir / "result.json").is_file():
         return 0
     last = run_dir / "checkpoints" / "last.ckpt"
-    step = load_checkpoint(last).get("global_step")
+    step = read_meta(last).get("global_step")
     if type(step) is not int:
         raise CheckpointError(f"{last}: contains no valid step count (global_step)")
     return step
@@ -190,7 +191,8 @@ def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> 
 
     run_dir = run.run_dir
     best = save.best_path if save.best is not None else None
-    weights = read_weights(str(best)) if best else module.model.state_dict()
+    source = best or (save.last_path if is_sharded(save.last_path) else None)
+    weights = read_weights(str(source)) if source else module.model.state_dict()
     save_folder(make_subfolder(run_dir / "model"), config, weights)
     metrics = {run.trainer.monitor: save.best} if best else {}
     count = len(module.trainer.datamodule.train)

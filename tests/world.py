@@ -1,0 +1,38 @@
+"""Commands in several processes that something else starts, as ``torchrun`` and ``srun`` do.
+
+They are copies of a process that has imported everything (``tests/fork_server.py``), so that a
+second one costs little.
+"""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.command_line import Done, mmtx
+
+
+def free_port() -> str:
+    """A port that nothing listens to, at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+def world(size: int, *args: str, cwd: Path | None = None, **env: str) -> list[Done]:
+    """What each of ``size`` processes of a command ends with; a single one is started as usual."""
+    if size == 1:
+        return [mmtx(*args, cwd=cwd, **env)]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), **env}
+    devices = f"trainer.devices={size}"
+
+    def start(rank: int) -> Done:
+        return mmtx(*args, devices, cwd=cwd, **place, LOCAL_RANK=str(rank))
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(start, range(size)))
+
+
+def trained(size: int, *args: str, cwd: Path | None = None, **env: str) -> Path:
+    """The run folder of a command that succeeds in each of ``size`` processes."""
+    done = world(size, *args, cwd=cwd, **env)
+    assert not any(one.returncode for one in done), [(one.returncode, one.stderr) for one in done]
+    return Path(done[0].stdout.splitlines()[-1])
