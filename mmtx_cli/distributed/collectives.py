@@ -36,6 +36,11 @@ def global_mean(total: Float[Tensor, ""], count: Tensor, shared: bool) -> Float[
     return total * world_size() / global_count.clamp(min=1)
 
 
+def whole(x: Tensor) -> Tensor:
+    """Return all of a tensor that may be sharded over the processes, which then all call this."""
+    return x.full_tensor() if hasattr(x, "full_tensor") else x  # a DTensor, by FSDP2
+
+
 class _Gather(torch.autograd.Function):
     """All-gather with gradients: backward sums the gradients and returns this process's chunk."""
 

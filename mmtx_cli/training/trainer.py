@@ -157,6 +157,7 @@ def silence_lightning() -> None:
         r".*is smaller than the logging interval.*",  # about Lightning's own logging, not ours
         r".*Checkpoint directory .* exists and is not empty.*",
         r".*WeightAveraging callback with a model that overrides the configure_model.*",
+        r"FSDP2-wrapped module .* returned a view tensor.*",  # nothing changes outputs in place
         r"Found \d+ module\(s\) in eval mode.*",  # frozen modules stay in eval mode on purpose
     ):
         warnings.filterwarnings("ignore", pattern)

@@ -40,7 +40,7 @@ def save(checkpoint: Mapping[str, Any], target: Path) -> None:
     """
     meta, tensors = split(checkpoint)
     temporary = Path(on_first(lambda: str(folders.make_temporary(target))))
-    failure: Exception | None = None
+    failure: BaseException | None = None
     try:
         writer = HuggingFaceStorageWriter(str(temporary), save_distributed=True)
         save_shards(tensors, storage_writer=writer)

@@ -37,12 +37,15 @@ def shard(model: MultimodalModel, mesh: DeviceMesh) -> None:
     fully_shard(model, mesh=mesh, ignored_params=whole)
 
 
-def unsharded(model: nn.Module) -> Iterator[nn.Parameter]:
+def unsharded(model: MultimodalModel) -> Iterator[nn.Parameter]:
     """Yield the parameters that stay whole.
 
-    These are scalars, which have no dimension to shard, and frozen weights of a type other than
-    that of the trained ones, which cannot be gathered together with them.
+    These are scalars, which have no dimension to shard, frozen weights of a type other than that of
+    the trained ones, which cannot be gathered together with them, and weights that heads change.
     """
+    for head in model.head.values():
+        for module in head.unsharded_modules:
+            yield from module.parameters()
     trained = Counter(p.dtype for p in model.parameters() if p.requires_grad)
     usual = trained.most_common(1)[0][0] if trained else torch.float32
     for parameter in model.parameters():
