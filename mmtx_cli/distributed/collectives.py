@@ -4,6 +4,8 @@ The processes average their gradients. A loss that is a mean over the whole batc
 local sum, divided by the global count, times the number of processes.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
 from jaxtyping import Float, Shaped
@@ -66,6 +68,19 @@ def gather(x: Shaped[Tensor, "b *d"], shared: bool) -> Shaped[Tensor, "g *d"]:  
     parts = [torch.empty_like(x) for _ in range(world_size())]
     dist.all_gather(parts, x.contiguous())
     return torch.cat(parts)
+
+
+def pass_on(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Send tensors to the next process, and return those of the previous one; all call this."""
+    following, previous = (rank() + 1) % world_size(), (rank() - 1) % world_size()
+    received = [torch.empty_like(x) for x in tensors]
+    operations = []
+    for own, other in zip(tensors, received, strict=True):
+        operations.append(dist.P2POp(dist.isend, own.contiguous(), following))
+        operations.append(dist.P2POp(dist.irecv, other, previous))
+    for work in dist.batch_isend_irecv(operations):
+        work.wait()
+    return received
 
 
 def gather_unequal(x: Shaped[Tensor, "b n *d"], shared: bool) -> Shaped[Tensor, "g m *d"]:

@@ -1,12 +1,12 @@
 """Launch processes for evaluation and inference on one or several devices."""
 
-import os
 import sys
 
 import torch
 
 from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.distributed.process import Process
+from mmtx_cli.distributed.slurm import environments, external_world
 from mmtx_cli.distributed.strategy import inference_strategy
 from mmtx_cli.errors import ConfigError
 
@@ -30,6 +30,7 @@ def launch(settings: TrainerSettings) -> Process:
             devices=settings.devices,
             strategy=inference_strategy(settings.strategy),
             num_nodes=settings.num_nodes,
+            plugins=environments() or None,
         )
     except LIGHTNING_ERRORS as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
@@ -41,7 +42,7 @@ def launch(settings: TrainerSettings) -> Process:
 def is_single_process(settings: TrainerSettings) -> bool:
     """Return True if the settings and the launcher ask for one process."""
     single = str(settings.devices) == "1" and settings.num_nodes == 1
-    return single and int(os.environ.get("WORLD_SIZE", "1")) == 1
+    return single and external_world() == 1
 
 
 def check_accelerator(name: str) -> None:

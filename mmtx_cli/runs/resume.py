@@ -1,5 +1,6 @@
 """Resume a stopped run with its saved configuration."""
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -47,6 +48,9 @@ COMPUTED = (
 """Keys among ``CHANGEABLE`` that may not differ, because they change the optimizer steps."""
 
 
+AUTO = "auto"
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d/?$")
+"""End of the default run folder."""
 SHOWN = 3
 """Maximum number of differences that a message lists."""
 
@@ -90,6 +94,23 @@ def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
     saved.allow_changed_data = cfg.allow_changed_data
     return saved, config
+
+
+def resumes(cfg: DictConfig) -> bool:
+    """Return whether to resume a run; with ``resume=auto``, whether it has a checkpoint.
+
+    Raises:
+        ConfigError: if ``resume`` is none of true, false and auto, or auto without a ``run_dir``.
+    """
+    if isinstance(cfg.resume, bool) or cfg.resume is None:
+        return bool(cfg.resume)
+    if cfg.resume != AUTO:
+        raise ConfigError(f"resume: {cfg.resume!r} is invalid; must be true, false or auto")
+    if _STAMP.search(str(cfg.run_dir)):
+        raise ConfigError(
+            "resume=auto: the default run_dir is a new one each time; set run_dir=FOLDER"
+        )
+    return recovered(Path(cfg.run_dir) / "checkpoints" / "last.ckpt").exists()
 
 
 def complete_early(saved: DictConfig, config: Mapping[str, Any], last: Path) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.counter_rng.tensors import step_keys
+from mmtx_cli.distributed.agreement import check_agreement
 from mmtx_cli.distributed.collectives import rank, world_size
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
@@ -127,6 +128,10 @@ class TrainingModule(pl.LightningModule):
         mesh = self._device_mesh  # set by the strategy, in every process
         if mesh is not None and not sharding.is_sharded(self.model):
             sharding.shard(self.model, mesh["data_parallel"])
+
+    def on_fit_start(self) -> None:
+        """Check that all processes read the same rows, in the same order."""
+        check_agreement(self.config.get("rows") or {}, "data.path")
 
     def on_validation_epoch_start(self) -> None:
         """Gather a sharded model: processes have different numbers of validation batches."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.distributed.ranks import is_first_process
-from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.distributed.slurm import requeue
+from mmtx_cli.errors import CheckpointError, ConfigError, Interrupted
 from mmtx_cli.hub.origin import pretrained_count, weights_summary
 from mmtx_cli.io.atomic import make_subfolder, write_json
 from mmtx_cli.io.checkpoint import read_meta, read_weights, save_folder
@@ -52,7 +53,13 @@ def train(run: TrainConfig) -> None:
         return
     check_monitor(run.trainer, module.model.head)
     loaders.check_world(trainer.world_size)
-    fit_run(source, module, loaders, length, trainer, save)
+    try:
+        fit_run(source, module, loaders, length, trainer, save)
+    except Interrupted as stop:
+        queued = requeue(stop.number) if run.trainer.requeue and is_first_process() else ""
+        if stop.run_dir is None or not queued:
+            raise
+        raise Interrupted(stop.number, f"{stop}; {queued}", stop.run_dir) from stop
     if is_first_process():
         finish(run, source.config, module, save)
 

@@ -14,6 +14,7 @@ from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import check_accelerator, warn_of_emulation
 from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS, end_together
 from mmtx_cli.distributed.lightning import pl
+from mmtx_cli.distributed.slurm import environments
 from mmtx_cli.distributed.strategy import FSDP2
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.activation_checkpointing import recompute_blocks
@@ -90,7 +91,7 @@ def make_trainer(
         trainer = pl.Trainer(
             **lightning_arguments(settings, length, batches_an_epoch),
             callbacks=[*callbacks, save],
-            plugins=[SafeCheckpointIO()],
+            plugins=[SafeCheckpointIO(), *environments()],
             logger=make_loggers(loggers, run_dir) or False,
             default_root_dir=run_dir,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from mmtx_cli.distributed.lightning import pl
+from mmtx_cli.distributed.lightning import ScriptLauncher, pl
 from mmtx_cli.io.sharded.folder import is_sharded
 from mmtx_cli.training.checkpoint_io import SafeCheckpointIO, check_state
 from mmtx_cli.training.sharding import checkpoint as shards
@@ -19,6 +19,13 @@ class ShardedStrategy(pl.strategies.ModelParallelStrategy):
     ``TrainingModule.configure_model`` shards the model; the checkpoints have the keys of those of
     other strategies, so that a run can be resumed with another one.
     """
+
+    def _configure_launcher(self) -> None:
+        """Set the launcher, also if the processes exist: ``RankLauncher`` checks their number."""
+        assert self.cluster_environment is not None
+        self._launcher = ScriptLauncher(
+            self.cluster_environment, self.num_processes, self.num_nodes
+        )
 
     def setup_environment(self) -> None:
         """Connect the processes; all of them form one dimension of the device mesh."""
