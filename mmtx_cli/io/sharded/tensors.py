@@ -36,7 +36,13 @@ def load_sharded(folder: Path, optimizer: bool = True) -> dict[str, Any]:
     checkpoint = load_meta(folder)
     stored = stored_tensors(folder)
     names = [n for n in stored if n.startswith(WEIGHTS) or optimizer]
-    return joined(checkpoint, read_tensors(folder, {n: stored[n] for n in names}))
+    tensors = read_tensors(folder, {n: stored[n] for n in names})
+    try:
+        return joined(checkpoint, tensors)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder}: its shards do not fit {META} ({type(error).__name__}: {error}); {REMEDY}"
+        ) from error
 
 
 def load_meta(folder: Path) -> dict[str, Any]:
@@ -155,5 +161,17 @@ def split(checkpoint: Mapping[str, Any]) -> "tuple[dict[str, Any], dict[str, Ten
                 else:
                     rest[index][key] = value
         states.append({**state, "state": rest})
+    separate(tensors)
     meta = {name: value for name, value in checkpoint.items() if name != "state_dict"}
     return {**meta, "optimizer_states": states}, tensors
+
+
+def separate(tensors: "dict[str, Tensor]") -> None:
+    """Copy tensors that share memory with another one, which safetensors rejects: tied weights."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        part = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+        address = part.untyped_storage().data_ptr()
+        if address and address in seen:
+            tensors[name] = tensor.clone()
+        seen.add(address)

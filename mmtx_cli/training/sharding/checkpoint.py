@@ -27,6 +27,7 @@ from mmtx_cli.io.sharded.tensors import (
     split,
     stored_tensors,
 )
+from mmtx_cli.training.checkpoint_io import check_state
 
 STATE_KEYS = ("exp_avg", "exp_avg_sq")
 """Tensors of AdamW's state for each parameter, of its shape."""
@@ -112,6 +113,7 @@ def load(path: Path, module: nn.Module, optimizers: Sequence[Optimizer]) -> dict
     """
     verify(path)
     meta = load_meta(path)
+    check_state(path, meta)
     weights = module.state_dict()
     targets = {f"{WEIGHTS}{name}": value for name, value in weights.items()}
     for number, optimizer in enumerate(optimizers):

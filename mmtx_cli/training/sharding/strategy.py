@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from mmtx_cli.distributed.lightning import ScriptLauncher, pl
 from mmtx_cli.io.sharded.folder import is_sharded
-from mmtx_cli.training.checkpoint_io import SafeCheckpointIO, check_state
+from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
 from mmtx_cli.training.sharding import checkpoint as shards
 
 
@@ -59,9 +59,7 @@ class ShardedStrategy(pl.strategies.ModelParallelStrategy):
             whole = SafeCheckpointIO().load_checkpoint(path)
             shards.distribute(path, whole, self.lightning_module, self.optimizers)
             return whole
-        meta = shards.load(path, self.lightning_module, self.optimizers)
-        check_state(path, meta)
-        return meta
+        return shards.load(path, self.lightning_module, self.optimizers)
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """Do nothing: ``load_checkpoint`` has loaded the weights."""
