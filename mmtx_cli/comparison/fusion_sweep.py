@@ -45,7 +45,7 @@ def run_sweep(sweep: FusionSweep, run_dir: Path) -> list[Path]:
     runs = []
     for (name, seed), folder in pending.items():
         settings = [f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}", *trusted]
-        if (folder / "checkpoints" / "last.ckpt").is_file():
+        if (folder / "checkpoints" / "last.ckpt").exists():
             settings.append("resume=true")
         command = [sys.executable, "-m", "mmtx_cli", "finetune", *sweep.args, *settings]
         folder.parent.mkdir(exist_ok=True)

@@ -164,10 +164,41 @@ def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     devices = select(cfg, "trainer.devices")
     if devices is not None and not re.fullmatch(r"auto|-1|[1-9]\d*|(\d+,)+\d*", str(devices)):
         yield f"trainer.devices: {devices!r} must be a number, auto or a list such as '0,2'"
+    yield from strategy_faults(cfg)
     if match := MULTIPROCESSING_STRATEGY.fullmatch(str(select(cfg, "trainer.strategy"))):
         yield (
             f"trainer.strategy={match[0]}: trains in copies of this process, and the weights are "
             f"lost when they exit; use trainer.strategy=ddp{match[1] or ''}"
+        )
+
+
+def strategy_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Yield errors for strategies that would train wrongly, and for settings that fsdp2 lacks."""
+    strategy = str(select(cfg, "trainer.strategy"))
+    if strategy.startswith(("fsdp", "deepspeed")) and strategy != "fsdp2":
+        yield (
+            f"trainer.strategy={strategy}: not supported; to shard the model over the devices, use "
+            "trainer.strategy=fsdp2"
+        )
+    if strategy != "fsdp2" or cfg.get("command") not in ("pretrain", "finetune"):
+        return
+    for key, is_set, remedy in (
+        ("precision=16-mixed", select(cfg, "trainer.precision") == "16-mixed", "use bf16-mixed"),
+        ("ema", select(cfg, "trainer.ema") is not None, "remove it, or use trainer.strategy=ddp"),
+        (
+            "compile",
+            select(cfg, "trainer.compile") is True,
+            "remove it, or use trainer.strategy=ddp",
+        ),
+    ):
+        if is_set:
+            yield f"trainer.{key}: not supported with trainer.strategy=fsdp2; {remedy}"
+    mixture = select(cfg, "data.mixture")
+    parts = [part for part in mixture if isinstance(part, Mapping)] if mixture else []
+    if select(cfg, "trainer.encoder_micro_batch") and any(part.get("heads") for part in parts):
+        yield (
+            "trainer.encoder_micro_batch: not supported with trainer.strategy=fsdp2 and datasets "
+            "that train only some of the heads (data.mixture); use trainer.strategy=ddp"
         )
 
 

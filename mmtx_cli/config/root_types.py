@@ -30,7 +30,7 @@ TYPES = {
     "baselines": "bool",
     "profile": "bool",
     "modality_importance": "bool",
-    "resume": "bool",
+    "resume": "bool | str",
     "plan": "bool",
     "allow_changed_data": "bool",
     "dtype": "str",

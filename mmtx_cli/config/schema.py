@@ -174,7 +174,10 @@ class TrainerSettings:
     num_nodes: int = 1
     join_timeout: float = 600.0
     """Seconds to wait for the processes of the other nodes."""
+    requeue: bool = True
+    """In a SLURM job, requeue it after SIGUSR1 or SIGUSR2 has stopped the run; see resume=auto."""
     strategy: str = "auto"
+    """auto, ddp (a whole model in every process) or fsdp2 (model and optimizer sharded)."""
     precision: str = "32-true"
     """32-true, bf16-mixed, 16-mixed, …"""
     accumulate_grad_batches: int = 1

@@ -4,6 +4,7 @@ The processes average their gradients. A loss that is a mean over the whole batc
 local sum, divided by the global count, times the number of processes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -47,6 +48,11 @@ def global_mean(total: Float[Tensor, ""], count: Tensor, shared: bool) -> Float[
     return total * world_size() / global_count.clamp(min=1)
 
 
+def whole(x: Tensor) -> Tensor:
+    """Return all of a tensor that may be sharded over the processes, which then all call this."""
+    return x.full_tensor() if hasattr(x, "full_tensor") else x  # a DTensor, by FSDP2
+
+
 class _Gather(torch.autograd.Function):
     """All-gather with gradients: backward sums the gradients and returns this process's chunk."""
 
@@ -72,6 +78,19 @@ def gather(x: Shaped[Tensor, "b *d"], shared: bool) -> Shaped[Tensor, "g *d"]:  
     parts = [torch.empty_like(x) for _ in range(world_size())]
     dist.all_gather(parts, x.contiguous())
     return torch.cat(parts)
+
+
+def pass_on(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Send tensors to the next process, and return those of the previous one; all call this."""
+    following, previous = (rank() + 1) % world_size(), (rank() - 1) % world_size()
+    received = [torch.empty_like(x) for x in tensors]
+    operations = []
+    for own, other in zip(tensors, received, strict=True):
+        operations.append(dist.P2POp(dist.isend, own.contiguous(), following))
+        operations.append(dist.P2POp(dist.irecv, other, previous))
+    for work in dist.batch_isend_irecv(operations):
+        work.wait()
+    return received
 
 
 def gather_unequal(x: Shaped[Tensor, "b n *d"], shared: bool) -> Shaped[Tensor, "g m *d"]:

@@ -1,12 +1,13 @@
 """Launch processes for evaluation and inference on one or several devices."""
 
-import os
 import sys
 
 import torch
 
 from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.distributed.process import Process
+from mmtx_cli.distributed.slurm import environments, external_world
+from mmtx_cli.distributed.strategy import inference_strategy
 from mmtx_cli.errors import ConfigError
 
 
@@ -27,8 +28,9 @@ def launch(settings: TrainerSettings) -> Process:
         fabric = Fabric(
             accelerator=settings.accelerator,
             devices=settings.devices,
-            strategy=settings.strategy,
+            strategy=inference_strategy(settings.strategy),
             num_nodes=settings.num_nodes,
+            plugins=environments() or None,
         )
     except LIGHTNING_ERRORS as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
@@ -40,7 +42,7 @@ def launch(settings: TrainerSettings) -> Process:
 def is_single_process(settings: TrainerSettings) -> bool:
     """Return True if the settings and the launcher ask for one process."""
     single = str(settings.devices) == "1" and settings.num_nodes == 1
-    return single and int(os.environ.get("WORLD_SIZE", "1")) == 1
+    return single and external_world() == 1
 
 
 def check_accelerator(name: str) -> None:

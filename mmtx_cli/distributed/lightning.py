@@ -43,6 +43,10 @@ if "torchmetrics" not in sys.modules:
 
 import pytorch_lightning as pl  # noqa: E402
 from lightning_fabric import Fabric  # noqa: E402
+from lightning_fabric.plugins.environments import (  # noqa: E402
+    LightningEnvironment,
+    SLURMEnvironment,
+)
 from lightning_fabric.strategies.launchers.subprocess_script import (  # noqa: E402
     _SubprocessScriptLauncher as FabricScriptLauncher,
 )
@@ -53,4 +57,12 @@ from pytorch_lightning.strategies.launchers.subprocess_script import (  # noqa: 
     _SubprocessScriptLauncher as ScriptLauncher,
 )
 
-__all__ = ["Fabric", "FabricScriptLauncher", "ScriptLauncher", "pl", "set_num_threads_if_needed"]
+__all__ = [
+    "Fabric",
+    "FabricScriptLauncher",
+    "LightningEnvironment",
+    "SLURMEnvironment",
+    "ScriptLauncher",
+    "pl",
+    "set_num_threads_if_needed",
+]

@@ -12,7 +12,7 @@ from mmtx_cli.errors import Interrupted
 
 SIGNALS = [
     getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 ]
 """Signals sent by Ctrl-C, a job scheduler, or a closing terminal."""

@@ -94,6 +94,11 @@ class Head(nn.Module, ABC):
         """Modalities whose raw input the head reads itself, instead of the encoder's output."""
         return ()
 
+    @property
+    def unsharded_modules(self) -> list[nn.Module]:
+        """Submodules whose weights the head changes itself: every process holds them whole."""
+        return []
+
     def begin_training(
         self, train: Sequence[Sample], val: Sequence[Sample], tokenizer: Detokenizer | None
     ) -> None:

@@ -34,8 +34,8 @@ class ContrastiveHead(Head):
 
     ``loss="infonce"``: softmax over the batch in both directions, with a learned temperature (CLIP,
     Radford et al. 2021, figure 3). ``loss="sigmoid"``: an independent sigmoid loss for each pair,
-    with a learned scale and bias (SigLIP, Zhai et al. 2023, algorithm 1). Negatives are gathered
-    from all processes.
+    with a learned scale and bias (SigLIP, Zhai et al. 2023, algorithm 1). Negatives are of all
+    processes: gathered for InfoNCE, passed from process to process for the sigmoid loss.
     """
 
     traits: ClassVar[HeadTraits] = HeadTraits(
@@ -121,15 +121,15 @@ class ContrastiveHead(Head):
         """
         shared = self.training
         everyone = gather(paired, shared)
-        rows = torch.arange(len(a), device=a.device) + (rank() * len(a) if shared else 0)
+        rows = torch.arange(len(a), device=a.device)
         scale = self.scale()
         with torch.autocast(a.device.type, enabled=False):  # large logits need full precision
             a, b = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (a, b))
-            pairs = a, gather(b, shared), scale
             if self.bias is None:
-                total = infonce(*pairs, rows, paired, everyone, shared)
+                index = rows + (rank() * len(a) if shared else 0)
+                total = infonce(a, gather(b, shared), scale, index, paired, everyone, shared)
             else:
-                total = sigmoid(*pairs, self.bias, rows, paired, everyone)
+                total = sigmoid(a, b, scale, self.bias, rows, paired, paired, shared)
         return global_mean(total, paired.sum(), shared), everyone.any()
 
     def scale(self) -> Float[Tensor, ""]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmtx_cli.distributed.collectives import whole
 from mmtx_cli.head.masked_reconstruction import MaskedReconstructionHead
 from mmtx_cli.layer.query_decoder import QueryDecoder
 from mmtx_cli.types import Batch, ModalityInput, Patches, Patchifier
@@ -69,6 +70,11 @@ class SelfDistillationHead(MaskedReconstructionHead):
         self.teacher.eval()
         return self
 
+    @property
+    def unsharded_modules(self) -> list[nn.Module]:
+        """The teacher, which follows the student."""
+        return [self.teacher]
+
     def prepare_batch(self, batch: Batch) -> Batch:
         """Update the teacher in training, then return the batch as in masked reconstruction."""
         if self.training:
@@ -83,9 +89,9 @@ class SelfDistillationHead(MaskedReconstructionHead):
         share = 1 - self.decay * self.begun.float()
         for mean, new in zip(tensors(self.teacher), tensors(self.student[0]), strict=True):
             if mean.is_floating_point():
-                mean.lerp_(new, share.to(mean.dtype))
+                mean.lerp_(whole(new), share.to(mean.dtype))
             else:
-                mean.copy_(new)
+                mean.copy_(whole(new))
         self.begun.fill_(True)
 
     def content(self, field: ModalityInput, patches: Patches) -> Float[Tensor, "b n p"]:

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from itertools import combinations
 from typing import Any
 
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts, make_loader
 from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.distributed.agreement import check_agreement
+from mmtx_cli.distributed.collectives import world_size
 from mmtx_cli.distributed.process import Process
 from mmtx_cli.head.base import WRITTEN
 from mmtx_cli.inference.predict import Outputs, View, by_sample, merge, predict
@@ -96,6 +99,7 @@ def all_answers(
         further: Whether heads that score every text also predict the texts after the first.
         recorded: Whether unreadable samples are recorded in the run folder; too many are an error.
     """
+    check_agreement(order_facts(samples), "data.path")
     data, precision, most = run.data, run.trainer.precision, run.data.max_unreadable_fraction
     record = run.run_dir / "quarantine.jsonl"
     quarantine = Quarantine(record, len(samples), most) if recorded else None
@@ -123,6 +127,17 @@ def all_answers(
     if quarantine is not None:
         quarantine.check()
     return Answers(merged, {i: str(fault["reason"]) for i, fault in merged.pop("")})
+
+
+def order_facts(samples: ManifestDataset) -> dict[str, Any]:
+    """Return the number of samples and a digest of their ids, of which each process takes a share;
+    nothing for a single process.
+    """
+    if world_size() == 1:
+        return {}
+    ids = "\n".join(sample.id for sample in samples.samples)
+    digest = blake2b(ids.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return {"rows": len(samples), "ids of rows": digest}
 
 
 def passes(

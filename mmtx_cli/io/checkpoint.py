@@ -18,6 +18,9 @@ from mmtx_cli.io.checkpoint_files.seal import damage
 from mmtx_cli.io.file_errors import is_of_files, reason
 from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
+from mmtx_cli.io.sharded.folder import is_sharded
+from mmtx_cli.io.sharded.tensors import WEIGHTS as WEIGHTS_OF_SHARDS
+from mmtx_cli.io.sharded.tensors import load_meta, load_sharded, stored_tensors
 from mmtx_cli.io.untrusted.bounded_file import (
     MAX_CONFIG_BYTES,
     MAX_TOKENIZER_BYTES,
@@ -65,7 +68,7 @@ def find_model(path: str) -> Path:
         matches = get_close_matches(given.name, os.listdir(parent), n=1)
         hint = f"; did you mean {parent / matches[0]}?" if matches else ""
         raise CheckpointError(f"ckpt={path}: file or folder not found{hint}")
-    if not given.is_dir():
+    if not given.is_dir() or is_sharded(given):
         return given
     if is_onnx_folder(given):
         raise CheckpointError(
@@ -97,6 +100,10 @@ def is_onnx_folder(path: Path) -> bool:
 def read_config(path: str) -> dict[str, Any]:
     """Return the config of a trained model; of a model folder, without importing torch."""
     found = find_model(path)
+    if is_sharded(found):
+        names = (n.removeprefix(f"{WEIGHTS_OF_SHARDS}{PREFIX}") for n in stored_tensors(found))
+        config = checked_config(load_meta(found)["config"], found, names)
+        return config if "run" in config else {**config, "early": True}
     if found.is_dir():
         return read_folder_config(found)
     checkpoint = load_checkpoint(found, lazily=True)
@@ -189,14 +196,17 @@ def without_teachers(heads: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def load_checkpoint(path: Path, lazily: bool = False) -> dict[str, Any]:
+def load_checkpoint(path: Path, lazily: bool = False, optimizer: bool = True) -> dict[str, Any]:
     """Load a whole .ckpt as tensors and plain data, without executing any code in it.
 
-    With ``lazily``, the values of tensors are read when they are used.
+    With ``lazily``, the values of tensors are read when they are used. Of a sharded checkpoint, the
+    state of the optimizer is read only if ``optimizer``.
 
     Raises:
         CheckpointError: if it is damaged or contains anything else.
     """
+    if is_sharded(path):
+        return load_sharded(path, optimizer)
     try:
         damaged = damage(path)
         if damaged is None:
@@ -234,6 +244,11 @@ def load_checkpoint(path: Path, lazily: bool = False) -> dict[str, Any]:
     return checkpoint
 
 
+def read_meta(path: Path) -> dict[str, Any]:
+    """Return a checkpoint; of a sharded one, all but the tensors in its shards."""
+    return load_meta(path) if is_sharded(path) else load_checkpoint(path, lazily=True)
+
+
 def read_weights(path: str) -> dict[str, Any]:
     """Return the tensors of a trained model by parameter name.
 
@@ -242,9 +257,9 @@ def read_weights(path: str) -> dict[str, Any]:
             would silently give wrong results.
     """
     found = find_model(path)
-    if found.is_dir():
+    if found.is_dir() and not is_sharded(found):
         return read_safetensors(found / WEIGHTS)
-    tensors = model_tensors(load_checkpoint(found))
+    tensors = model_tensors(load_checkpoint(found, optimizer=False))
     check_finite(found, tensors)
     return tensors
 
@@ -252,9 +267,9 @@ def read_weights(path: str) -> dict[str, Any]:
 def tensor_names(path: str) -> list[str]:
     """Return the names of the tensors of a trained model."""
     found = find_model(path)
-    if found.is_dir():
+    if found.is_dir() and not is_sharded(found):
         return list(read_header(found / WEIGHTS))
-    return list(model_tensors(load_checkpoint(found, lazily=True)))
+    return list(model_tensors(load_checkpoint(found, lazily=True, optimizer=False)))
 
 
 def model_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

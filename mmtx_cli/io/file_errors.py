@@ -135,7 +135,7 @@ def with_resume_command(error: Exception, command: str, run_dir: str | None) -> 
     if not isinstance(error, OSError) or not is_of_files(error):
         return error
     remedy = ""
-    if run_dir and os.path.isfile(os.path.join(run_dir, "checkpoints", "last.ckpt")):
+    if run_dir and os.path.exists(os.path.join(run_dir, "checkpoints", "last.ckpt")):
         resume = f"mmtx {command} resume=true {argument('run_dir', run_dir)}"
         remedy = f"; once this is fixed, resume with: {resume}"
     message = user_error(error, run_dir, remedy)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.distributed.collectives import world_size
+from mmtx_cli.distributed.collectives import gather, pass_on, rank, world_size
 
 PIECE = {"cpu": 1 << 20, "other": 1 << 25}
 """Number of logits computed at a time: what fits a CPU's cache, or fills a GPU."""
@@ -54,21 +54,26 @@ def sigmoid(
     positive_index: Int[Tensor, " q"],
     query_mask: Bool[Tensor, " q"],
     key_mask: Bool[Tensor, " k"],
+    shared: bool = False,
 ) -> Float[Tensor, ""]:
     """Sum over all pairs of the binary cross-entropy of whether the key is the query's positive.
 
-    Zhai et al. 2023, algorithm 1.
+    Zhai et al. 2023, algorithm 1. The keys of other processes are not gathered: they are passed
+    from each process to the next, together with their gradients, so that memory does not depend on
+    the number of processes. The gradients assume that all processes weight their sums equally, as
+    ``global_mean`` does.
 
     Args:
         queries: Embeddings of this process.
-        keys: Embeddings of all processes.
+        keys: Embeddings of this process.
         scale: Factor of the similarities (inverse temperature).
         bias: Added to all logits.
-        positive_index: Index of each query's positive key.
+        positive_index: Index of each query's positive key in this process.
         query_mask: Queries that have a positive key.
-        key_mask: Keys that are the positive of a query of any process.
+        key_mask: Keys that are the positive of a query.
+        shared: Whether there are other processes.
     """
-    return _EachPair.apply(queries, keys, scale, bias, positive_index, query_mask, key_mask)
+    return _EachPair.apply(queries, keys, scale, bias, positive_index, query_mask, key_mask, shared)
 
 
 def pieces(queries: Tensor, keys: Tensor) -> Iterator[slice]:
@@ -155,7 +160,11 @@ class _BothWays(torch.autograd.Function):
 
 
 class _EachPair(torch.autograd.Function):
-    """Sum of a pairwise loss over rows of logits; the gradient is computed with each row."""
+    """Sum of a pairwise loss over rows of logits; the gradient is computed with each row.
+
+    After n exchanges, n being the number of processes, the gradients of the keys are back in the
+    process of the keys, which has added to them as all others have.
+    """
 
     @staticmethod
     def forward(
@@ -167,25 +176,36 @@ class _EachPair(torch.autograd.Function):
         positive_index: Tensor,
         query_mask: Tensor,
         key_mask: Tensor,
+        shared: bool,
     ) -> Tensor:
         total, bias_grad = torch.zeros_like(scale), torch.zeros_like(scale)
         needs_grad = any(ctx.needs_input_grad)
         grads = [torch.zeros_like(x) for x in (queries, keys)] if needs_grad else []
-        for rows in pieces(queries, keys):
-            index, pair_mask = positive_index[rows, None], query_mask[rows, None] & key_mask
-            z = ((queries[rows] * scale) @ keys.T).add_(bias)
-            z.scatter_(1, index, -z.gather(1, index))  # the loss pushes z below zero
-            total += (F.softplus(z) * pair_mask).sum()
-            if needs_grad:
-                block_grad = z.sigmoid_().mul_(pair_mask)
-                block_grad.scatter_(1, index, -block_grad.gather(1, index))
-                bias_grad += block_grad.sum()
-                grads[0][rows] = block_grad @ keys
-                grads[1].addmm_(block_grad.T, queries[rows])
+        masks = gather(key_mask[None], shared)
+        last = len(masks) - 1
+        for shift in range(len(masks)):
+            mask = masks[(rank() - shift) % len(masks)]
+            for rows in pieces(queries, keys):
+                index, pair_mask = positive_index[rows, None], query_mask[rows, None] & mask
+                z = ((queries[rows] * scale) @ keys.T).add_(bias)
+                if shift == 0:  # the keys of this process: the loss pushes all z below zero
+                    z.scatter_(1, index, -z.gather(1, index))
+                total += (F.softplus(z) * pair_mask).sum()
+                if needs_grad:
+                    block_grad = z.sigmoid_().mul_(pair_mask)
+                    if shift == 0:
+                        block_grad.scatter_(1, index, -block_grad.gather(1, index))
+                    bias_grad += block_grad.sum()
+                    grads[0][rows] += block_grad @ keys
+                    grads[1].addmm_(block_grad.T, queries[rows])
+            if last and (moving := [*grads[1:], *([keys] if shift < last else [])]):
+                moved = pass_on(moving)
+                grads[1:] = moved[: len(grads[1:])]
+                keys = moved[-1] if shift < last else keys
         scale_grad = (grads[0] * queries).sum() if needs_grad else bias_grad
         ctx.save_for_backward(*(x.mul_(scale) for x in grads), scale_grad, bias_grad)
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return *(grads[0] * x for x in ctx.saved_tensors), None, None, None
+        return *(grads[0] * x for x in ctx.saved_tensors), None, None, None, None

@@ -27,6 +27,7 @@ class MultimodalModel(nn.Module):
         super().__init__()
         self.dim = dim
         self.encode_batch: int | None = None  # samples per encoder micro-batch, set by training
+        self.equal_calls = False  # encoders are called equally often in all processes, for FSDP2
         self.encoder: Mapping[str, Encoder] = nn.ModuleDict(encoders)  # type: ignore[assignment]
         project = {name: nn.Linear(encoder.width, dim) for name, encoder in encoders.items()}
         self.project: Mapping[str, nn.Linear] = nn.ModuleDict(project)  # type: ignore[assignment]
@@ -157,7 +158,7 @@ class MultimodalModel(nn.Module):
         if is_cached or field.mask.device.type != "cpu" or torch.compiler.is_compiling():
             return self.tokens(name, field)
         present = field.mask.any(dim=1)
-        if present.all() or not present.any():
+        if (self.equal_calls and self.encode_batch) or present.all() or not present.any():
             return self.tokens(name, field)
         tokens = self.tokens(name, field.map(lambda x: x[present]))
         x = tokens.x.new_zeros(len(present), *tokens.x.shape[1:])

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.checkpoint import load_checkpoint
+from mmtx_cli.io.checkpoint import read_meta
 from mmtx_cli.io.checkpoint_files.intact import is_intact
 from mmtx_cli.io.checkpoint_files.keep import checkpoint_files, copy_checkpoint, is_checkpoint
 from mmtx_cli.io.checkpoint_files.seal import read_seal
@@ -59,7 +59,7 @@ def _step(path: Path) -> int | None:
     """Return the step of an intact checkpoint."""
     if (seal := read_seal(path)) is not None:
         return seal.step
-    step = load_checkpoint(path, lazily=True).get("global_step")
+    step = read_meta(path).get("global_step")
     return step if type(step) is int else None
 
 
@@ -89,7 +89,7 @@ def resumed_step(last: Path) -> int:
     Raises:
         CheckpointError: if it states none.
     """
-    step = load_checkpoint(last, lazily=True).get("global_step")
+    step = read_meta(last).get("global_step")
     if type(step) is not int:
         raise CheckpointError(f"{last}: contains no valid step count (global_step)")
     return step
@@ -104,7 +104,7 @@ def later_best(path: Path, step: int) -> Mapping[str, Any] | None:
     if seal is None or seal.step <= step:
         return None
     try:
-        states = load_checkpoint(path, lazily=True).get("callbacks")
+        states = read_meta(path).get("callbacks")
     except CheckpointError:
         return None
     return states if isinstance(states, Mapping) else None

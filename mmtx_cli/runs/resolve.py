@@ -18,7 +18,7 @@ from mmtx_cli.runs.check import check_all
 from mmtx_cli.runs.choices import read_choices
 from mmtx_cli.runs.inherit import has_new_head, has_weights, inherit, is_change
 from mmtx_cli.runs.precomputed_features import feature_widths
-from mmtx_cli.runs.resume import resume_config
+from mmtx_cli.runs.resume import resume_config, resumes
 from mmtx_cli.runs.run_config import (
     AnyConfig,
     AnyTrainConfig,
@@ -55,6 +55,7 @@ def resolve_config(
     stored: Mapping[str, Any] = {}
     fresh: Set[str] = frozenset()
     make_absolute(cfg)
+    cfg.resume = resumes(cfg)
     expand_vlm(cfg)
     if cfg.resume:
         cfg, stored = resume_config(cfg)

@@ -1,5 +1,6 @@
 """Resume a stopped run with its saved configuration."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from mmtx_cli.io.checkpoint_files.keep import checkpoint_files
 from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.redact import HIDDEN, redacted
+from mmtx_cli.io.sharded.folder import recovered
 from mmtx_cli.io.untrusted.yaml_reader import check_yaml, read_yaml_text
 from mmtx_cli.runs.fallback import intact_config
 
@@ -50,6 +52,9 @@ COMPUTED = (
 """Keys among ``CHANGEABLE`` that may not differ, because they change the optimizer steps."""
 
 
+AUTO = "auto"
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d/?$")
+"""End of the default run folder."""
 SHOWN = 3
 """Maximum number of differences that a message lists."""
 
@@ -99,6 +104,23 @@ def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
     saved.allow_changed_data = cfg.allow_changed_data
     return saved, config
+
+
+def resumes(cfg: DictConfig) -> bool:
+    """Return whether to resume a run; with ``resume=auto``, whether it has a checkpoint.
+
+    Raises:
+        ConfigError: if ``resume`` is none of true, false and auto, or auto without a ``run_dir``.
+    """
+    if isinstance(cfg.resume, bool) or cfg.resume is None:
+        return bool(cfg.resume)
+    if cfg.resume != AUTO:
+        raise ConfigError(f"resume: {cfg.resume!r} is invalid; must be true, false or auto")
+    if _STAMP.search(str(cfg.run_dir)):
+        raise ConfigError(
+            "resume=auto: the default run_dir is a new one each time; set run_dir=FOLDER"
+        )
+    return recovered(Path(cfg.run_dir) / "checkpoints" / "last.ckpt").exists()
 
 
 def complete_early(saved: DictConfig, config: Mapping[str, Any], last: Path) -> None:
@@ -180,7 +202,8 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
     """Return the configuration in ``run_dir`` and the path of its last checkpoint."""
     run_dir = Path(cfg.run_dir)
     last, path = run_dir / "checkpoints" / "last.ckpt", run_dir / "config.yaml"
-    if not path.is_file() or not (last.is_file() or checkpoint_files(last.parent)):
+    found = recovered(last).exists() or checkpoint_files(last.parent)
+    if not path.is_file() or not found:
         raise CheckpointError(
             f"run_dir={run_dir}: no checkpoints/last.ckpt to resume from; set the "
             "folder of the run to resume: resume=true run_dir=RUN"

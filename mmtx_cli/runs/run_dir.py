@@ -34,7 +34,7 @@ def check_not_trained(plain: Mapping[str, Any]) -> None:
     run_dir = Path(plain["run_dir"])
     if not is_first_process() or plain.get("resume"):
         return
-    if (run_dir / "checkpoints" / "last.ckpt").is_file():
+    if (run_dir / "checkpoints" / "last.ckpt").exists():
         raise ConfigError(
             f"run_dir={run_dir}: already contains a trained model; use another folder, "
             "or resume that run with resume=true"

@@ -15,11 +15,12 @@ import torch
 
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.atomic import atomic_write, make_subfolder
+from mmtx_cli.io.atomic import make_subfolder
 from mmtx_cli.io.checkpoint import check_finite, load_checkpoint
 from mmtx_cli.io.checkpoint_files.keep import LAST, keep_previous
 from mmtx_cli.io.checkpoint_files.seal import write_sealed
 from mmtx_cli.io.file_errors import DISK_FULL, FileError, free_space, reason
+from mmtx_cli.io.sharded.folder import replacing
 
 
 class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
@@ -65,7 +66,7 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
         size = size_of(checkpoint)
         check_space(target, size)
         step = checkpoint.get("global_step")
-        with atomic_write(target, size) as temporary:
+        with replacing(target, size) as temporary:
             write_sealed(
                 temporary,
                 lambda stream: torch.save(checkpoint, stream),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.counter_rng.tensors import step_keys
+from mmtx_cli.distributed.agreement import check_agreement
 from mmtx_cli.distributed.collectives import rank, world_size
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
@@ -20,6 +21,7 @@ from mmtx_cli.training.accumulation import with_shares
 from mmtx_cli.training.divergence import DivergenceGuard
 from mmtx_cli.training.mean_accumulator import MeanAccumulator
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
+from mmtx_cli.training.sharding import wrap as sharding
 from mmtx_cli.training.teacher_digests import check_teachers, teacher_digests
 from mmtx_cli.types import Batch, Prediction
 
@@ -123,6 +125,20 @@ class TrainingModule(pl.LightningModule):
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
 
+    def configure_model(self) -> None:
+        """Shard the model, with ``trainer.strategy=fsdp2``."""
+        mesh = self._device_mesh  # set by the strategy, in every process
+        if mesh is not None and not sharding.is_sharded(self.model):
+            sharding.shard(self.model, mesh["data_parallel"])
+
+    def on_fit_start(self) -> None:
+        """Check that all processes read the same rows, in the same order."""
+        check_agreement(self.config.get("rows") or {}, "data.path")
+
+    def on_validation_epoch_start(self) -> None:
+        """Gather a sharded model: processes have different numbers of validation batches."""
+        sharding.gather_parameters(self.model)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Accumulate losses and metrics; processes synchronize only at the end of validation."""
         self.total(self.model(batch), self.val_tally, batch)
@@ -133,6 +149,7 @@ class TrainingModule(pl.LightningModule):
         means["loss"] = sum(
             head.weight * means.get(f"{name}/loss", 0.0) for name, head in self.model.head.items()
         )
+        sharding.release_parameters(self.model)
         self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
 
     def total(
@@ -186,12 +203,13 @@ class TrainingModule(pl.LightningModule):
             for parameter in parameters:
                 if parameter.grad is None and parameter.requires_grad:
                     parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        if sharding.is_sharded(self.model):
+            sharding.average_whole_gradients(parameters)
+        norm = sharding.total_norm([p.grad for p in parameters if p.grad is not None])
         if fault := self.guard.fault(*self.global_loss_and_norm(norm)):
             self.skip_step(fault, parameters)
         elif gradient_clip_val:
-            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+            sharding.clip(parameters, gradient_clip_val, norm)
         self.train_tally.merge(self.step_tally)
         self.losses, self.ids, self.has_missing_inputs = [], [], False
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.distributed.ranks import is_first_process
-from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.distributed.slurm import requeue
+from mmtx_cli.errors import CheckpointError, ConfigError, Interrupted
 from mmtx_cli.hub.origin import pretrained_count, weights_summary
 from mmtx_cli.io.atomic import make_subfolder, write_json
 from mmtx_cli.io.checkpoint import read_weights, save_folder
 from mmtx_cli.io.redact import redacted
+from mmtx_cli.io.sharded.folder import is_sharded
 from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.runs.fallback import resumed_step
 from mmtx_cli.runs.run_config import TrainConfig
@@ -56,7 +58,13 @@ def train(run: TrainConfig) -> None:
     if is_first_process():
         space = run_space(module.model, run.trainer, length.steps, bool(loaders.val))
         check_run_space(space, run.run_dir)
-    fit_run(source, module, loaders, length, trainer, save)
+    try:
+        fit_run(source, module, loaders, length, trainer, save)
+    except Interrupted as stop:
+        queued = requeue(stop.number) if run.trainer.requeue and is_first_process() else ""
+        if stop.run_dir is None or not queued:
+            raise
+        raise Interrupted(stop.number, f"{stop}; {queued}", stop.run_dir) from stop
     if is_first_process():
         finish(run, source.config, module, save)
 
@@ -191,7 +199,7 @@ def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> 
 
     run_dir = run.run_dir
     warnings = caption_warnings(module.trainer)
-    metrics, weights = {}, module.model.state_dict()
+    metrics, weights = {}, None
     if save.best is not None:
         try:
             weights = read_weights(str(save.best_path))
@@ -199,6 +207,9 @@ def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> 
         except CheckpointError as error:  # the run has ended: its last weights are better than none
             warnings.append(f"the model has the weights of the last step, not the best: {error}")
             print(f"warning: {warnings[-1]}", file=sys.stderr)
+    if weights is None:
+        shards = is_sharded(save.last_path)  # then no process has all weights
+        weights = read_weights(str(save.last_path)) if shards else module.model.state_dict()
     save_folder(make_subfolder(run_dir / "model"), config, weights)
     count = len(module.trainer.datamodule.train)
     result = {

@@ -14,6 +14,8 @@ from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import check_accelerator, warn_of_emulation
 from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS, end_together
 from mmtx_cli.distributed.lightning import pl
+from mmtx_cli.distributed.slurm import environments
+from mmtx_cli.distributed.strategy import FSDP2
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.activation_checkpointing import recompute_blocks
 from mmtx_cli.training.callbacks.caption_alarm import CaptionAlarm
@@ -26,6 +28,7 @@ from mmtx_cli.training.compilation import compile_model
 from mmtx_cli.training.datamodule import TrainingData
 from mmtx_cli.training.logger import make_loggers
 from mmtx_cli.training.module import TrainingModule
+from mmtx_cli.training.sharding.strategy import ShardedStrategy
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def make_trainer(
         trainer = pl.Trainer(
             **lightning_arguments(settings, length, batches_an_epoch),
             callbacks=[*first, *callbacks, save, *last],
-            plugins=[writer],
+            plugins=[writer, *environments()],
             logger=make_loggers(loggers, run_dir, resumed) or False,
             default_root_dir=run_dir,
         )
@@ -125,7 +128,7 @@ def lightning_arguments(
         "accelerator": settings.accelerator,
         "devices": settings.devices,
         "num_nodes": settings.num_nodes,
-        "strategy": settings.strategy,
+        "strategy": ShardedStrategy() if settings.strategy == FSDP2 else settings.strategy,
         "precision": settings.precision,
         "max_epochs": 1,
         "accumulate_grad_batches": settings.accumulate_grad_batches,
@@ -179,6 +182,8 @@ def silence_lightning() -> None:
         r".*GPU available but not used.*",
         r".*is smaller than the logging interval.*",  # about Lightning's own logging, not ours
         r".*Checkpoint directory .* exists and is not empty.*",
+        r".*WeightAveraging callback with a model that overrides the configure_model.*",
+        r"FSDP2-wrapped module .* returned a view tensor.*",  # nothing changes outputs in place
         r"Found \d+ module\(s\) in eval mode.*",  # frozen modules stay in eval mode on purpose
     ):
         warnings.filterwarnings("ignore", pattern)

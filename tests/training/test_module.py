@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mmtx_cli.config.schema import OptimizerSettings
-from mmtx_cli.training.module import MeanAccumulator, TrainingModule
+from mmtx_cli.training.mean_accumulator import MeanAccumulator
+from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.types import IGNORE_INDEX
 from tests.tiny import composed, tiny_batch
 

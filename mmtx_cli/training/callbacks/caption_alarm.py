@@ -9,14 +9,15 @@ from torch import Tensor
 from mmtx_cli.config.schema import GenerationSettings
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.training.degeneracy import Degeneracy, degeneracy
+from mmtx_cli.training.sharding.strategy import ShardedStrategy
 from mmtx_cli.types import IGNORE_INDEX, Batch
 
 SAMPLES = 32
 """Validation samples that are captioned greedily at each validation, at least."""
 TOKENS = 24
 """Length at which these captions are cut: an untrained model does not end them."""
-LOCAL = (pl.strategies.SingleDeviceStrategy, pl.strategies.DDPStrategy)
-"""Strategies in which a process has the whole model."""
+LOCAL = (pl.strategies.SingleDeviceStrategy, pl.strategies.DDPStrategy, ShardedStrategy)
+"""Strategies in which a process has the whole model during validation."""
 
 
 class CaptionAlarm(pl.Callback):
