@@ -90,6 +90,12 @@ class DataSettings:
     """Samples per step over all devices together."""
     eval_batch_size: int | None = None
     """Samples per step and device in validation and inference (default: batch_size)."""
+    order: str = "random"
+    """random: samples are shuffled over the whole data set; shards: tar shards are read in random
+    order, and the samples of shard_window of them are mixed, so that reads are nearly
+    sequential."""
+    shard_window: int = 16
+    """Number of shards whose samples are mixed with order=shards."""
     length_bucketing: bool = False
     """Batch texts of similar length together. This reduces padding, but makes batches less diverse,
     which hurts training on small data sets."""

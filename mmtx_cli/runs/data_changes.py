@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.shards.state import shard_state
 from mmtx_cli.errors import DataError
 
 SPLITS = ("train", "val")
@@ -22,7 +23,7 @@ def row_digests(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
 
     ``order`` is a digest of the ids in their order; all others are over the rows sorted by id, to
     distinguish the kinds of changes. Paths are relative to the common folder of all files, so that
-    the data may be moved.
+    the data may be moved. Contents of tar shards count as files.
     """
     return {split: _digests([s for s in samples if s.split == split]) for split in SPLITS}
 
@@ -60,12 +61,14 @@ def _changes(split: str, stored: Mapping[str, Any], current: Mapping[str, Any]) 
 
 def _digests(rows: Sequence[Sample]) -> dict[str, Any]:
     ordered = sorted(rows, key=lambda row: (row.corpus, row.id))
+    known: dict[str, str] = {}
     folder = os.path.commonpath([path for row in rows for path in _paths(row)] or ["/"])
 
     def files(row: Sample) -> object:
         paths = [os.path.relpath(path, folder) for path in _paths(row)]
         references = [(name, place.key_and_row) for name, place in sorted(row.features.items())]
-        return paths, row.start, row.end, references
+        states = [state for path in _paths(row) if (state := shard_state(path, known))]
+        return (paths, row.start, row.end, references, *states)
 
     return {
         "rows": len(rows),
