@@ -32,9 +32,9 @@ class Shard:
             UnreadableError: if it cannot be opened.
         """
         self.path = path
-        self.file = open_file(path)
-        status = os.fstat(self.file.fileno())
-        self.state = status.st_ino, status.st_dev
+        with open_file(path) as file:
+            self.descriptor = os.dup(file.fileno())
+        status = os.fstat(self.descriptor)
         changed = f"the shard has changed since it was indexed; {REMEDY}"
         if status.st_size != facts.bytes:
             sizes = f"{status.st_size:,} bytes, {facts.bytes:,} in {INDEX}"
@@ -43,8 +43,8 @@ class Shard:
             raise ShardError(path, f"{changed} (another modification time)")
 
     def __del__(self) -> None:
-        if hasattr(self, "file"):
-            self.file.close()
+        if getattr(self, "descriptor", -1) >= 0:
+            os.close(self.descriptor)
 
 
 class _Open:
@@ -53,6 +53,13 @@ class _Open:
     def __init__(self) -> None:
         self.shards: OrderedDict[str, Shard] = OrderedDict()
         self.lock = threading.Lock()
+        os.register_at_fork(after_in_child=self.disown)
+
+    def disown(self) -> None:
+        """Forget the parent's descriptors: a decoding process closes them, and reuses numbers."""
+        for shard in self.shards.values():
+            shard.descriptor = -1
+        self.shards, self.lock = OrderedDict(), threading.Lock()
 
     def get(self, path: str, facts: ShardFacts) -> Shard:
         with self.lock:
@@ -153,7 +160,7 @@ class MemberFile(io.RawIOBase):
         done = 0
         while done < count:
             at = self.place.offset + self.position + done
-            read = os.preadv(self.shard.file.fileno(), [view[done:]], at)
+            read = os.preadv(self.shard.descriptor, [view[done:]], at)
             if not read:
                 reason = f"truncated: the shard ends at byte {at:,}"
                 raise UnreadableError(self.reference, reason)

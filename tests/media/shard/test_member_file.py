@@ -160,6 +160,7 @@ def test_few_shards_are_open_at_a_time(tmp_path):
         with open_regular(f"{tmp_path}/{i}.tar::a") as file:
             assert file.read() == b"content"
     assert len(os.listdir("/proc/self/fd")) - before <= member_file.MAX_OPEN + 1
+    del file
     forget_shards()
     assert len(os.listdir("/proc/self/fd")) <= before
 
