@@ -40,6 +40,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "data.tokenizer_vocab_size": (1, 1e9),
     "data.num_workers": (0, 1e4),
     "data.shard_window": (1, 1e6),
+    "data.shard_cache_size": (1e-6, 1e9),
     "data.limit_samples": (1, 1e12),
     "data.max_unreadable_fraction": (0, 1),
     "optimizer.lr": (0, 1e6),

@@ -30,6 +30,8 @@ CHANGEABLE = (
     "data.num_workers",
     "data.path",
     "data.root",
+    "data.shard_cache",
+    "data.shard_cache_size",
     "trusted_packages",
 )
 """Keys that may differ when resuming: how the run is executed, not what it computes. Digests of the

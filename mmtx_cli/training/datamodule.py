@@ -142,4 +142,4 @@ def epoch_order(samples: Sequence[Sample], settings: DataSettings, seed: int) ->
             "data.order=shards: the training samples are not in tar shards; pack them with `mmtx "
             "data action=shard`, or set data.order=random"
         )
-    return ShardOrder(len(samples), size, seed, shards, settings.shard_window)
+    return ShardOrder(len(samples), size, seed, shards, settings.shard_window, paths)

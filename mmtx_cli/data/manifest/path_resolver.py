@@ -12,6 +12,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.shard.member_file import place_of
 from mmtx_cli.media.shard.reference import join_reference, name_fault, split_reference
+from mmtx_cli.media.shard.remote import is_remote
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
 _PLAIN = re.compile(r"[^\x00./:]+(?:[./][^\x00./:]+)*")
@@ -114,6 +115,8 @@ class Root:
         )
 
     def _absent(self, full: str, path: str) -> str | None:
+        if is_remote(full):  # its index lists the members
+            return None
         self.num_checked += 1
         try:
             mode = os.stat(full).st_mode

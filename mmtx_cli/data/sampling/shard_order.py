@@ -1,6 +1,6 @@
 """Order of training batches that reads tar shards nearly one after the other."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Int
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.sampling.epoch_order import POOL, TrainOrder, by_length
 from mmtx_cli.media.shard.reference import split_reference
+from mmtx_cli.media.shard.remote import ReadAhead
 
 
 def shard_paths(samples: Iterable[Sample]) -> tuple[Int[np.ndarray, " n"], list[str]]:
@@ -39,6 +40,8 @@ class ShardOrder(TrainOrder):
     """The shard of each row."""
     window: int = 16
     """Number of shards whose samples are mixed."""
+    paths: Sequence[str] = ()
+    """Paths of the shards."""
 
     def whole(
         self, epoch: int, lengths: Int[np.ndarray, " n"] | None = None
@@ -67,6 +70,34 @@ class ShardOrder(TrainOrder):
         pools = [batches[i : i + POOL] for i in range(0, len(batches), POOL)]
         mixed = [pool[rng.permutation(len(pool))].flatten() for pool in pools]
         return np.concatenate([*mixed, rows[full:]])
+
+    def run(
+        self, start: int, total: int, lengths: Callable[[int], np.ndarray] | None
+    ) -> Iterator[Int[np.ndarray, "b 2"]]:
+        """Yield batches as ``TrainOrder`` does, and read the shards of the next window ahead."""
+        ahead, k, windows = ReadAhead(), start, list[tuple[int, list[str]]]()
+        for batch in super().run(start, total, lengths):
+            epoch, first = divmod(k, len(self))
+            if self.paths and (k == start or first == 0):
+                windows = self._windows(epoch, first * self.size)
+            # this window's shards, then those of the next one
+            while windows and windows[0][0] <= first * self.size:
+                ahead.begin(windows.pop(0)[1])
+            yield batch
+            k += 1
+
+    def _windows(self, epoch: int, first: int) -> list[tuple[int, list[str]]]:
+        """Return the windows that end after sample ``first``, and from which sample on to fetch.
+
+        That is the first sample of the window before.
+        """
+        found = list(self.shards_by_window(epoch))
+        begins = [0, *(begin for begin, _ in found), self.num_samples]
+        return [
+            (begins[i], [self.paths[shard] for shard in shards])
+            for i, (_, shards) in enumerate(found)
+            if begins[i + 2] > first
+        ]
 
     def shards_by_window(self, epoch: int) -> Iterator[tuple[int, Int[np.ndarray, " w"]]]:
         """Yield, for each window of an epoch, the position of its first sample and its shards."""

@@ -13,11 +13,13 @@ from mmtx_cli.media.regular_file import open_file
 from mmtx_cli.media.shard.index import INDEX, REMEDY, Place, ShardFacts, ShardIndex
 from mmtx_cli.media.shard.members import ShardError
 from mmtx_cli.media.shard.reference import split_reference
+from mmtx_cli.media.shard.remote import is_remote, make_local
 
 MAX_OPEN = 32
 """Shards that a process keeps open; others are reopened when they are read."""
 CHECKED_BYTES = 64 << 20
 """Largest member that is compared with its checksum whenever it is read to its end."""
+RETRIES = 5
 _PART = 1 << 20
 
 
@@ -32,8 +34,7 @@ class Shard:
             UnreadableError: if it cannot be opened.
         """
         self.path = path
-        with open_file(path) as file:
-            self.descriptor = os.dup(file.fileno())
+        self.descriptor = _descriptor(path, facts)
         status = os.fstat(self.descriptor)
         changed = f"the shard has changed since it was indexed; {REMEDY}"
         if status.st_size != facts.bytes:
@@ -45,6 +46,19 @@ class Shard:
     def __del__(self) -> None:
         if getattr(self, "descriptor", -1) >= 0:
             os.close(self.descriptor)
+
+
+def _descriptor(path: str, facts: ShardFacts) -> int:
+    for attempt in range(RETRIES):
+        make_local(path, facts)
+        try:
+            with open_file(path) as file:
+                return os.dup(file.fileno())
+        except UnreadableError:
+            # another process may have removed it to make room
+            if attempt == RETRIES - 1 or os.path.lexists(path) or not is_remote(path):
+                raise
+    raise AssertionError("unreachable")
 
 
 class _Open:
