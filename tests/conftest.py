@@ -8,6 +8,7 @@ from hypothesis import settings
 # not in conftest files of their folders: pytest 9.1 loses the fixtures of these where a folder's
 # files are given before and after a file of the folder above it (pytest-dev/pytest#14635)
 pytest_plugins = [
+    "tests.data.shards.fixtures",
     "tests.integration.fixtures",
     "tests.report.fixtures",
     "tests.server.fixtures",

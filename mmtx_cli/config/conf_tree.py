@@ -23,7 +23,7 @@ VALUED = (
 """Hydra flags that take a value."""
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 """Optional values of ``--info``."""
-ACTIONS = {"data": ("create", "check", "import", "cache")}
+ACTIONS = {"data": ("create", "check", "import", "shard", "index", "cache")}
 """Commands that have a configuration per action, such as ``data_create``."""
 ROOT_GROUPS = ("dataset", "importer")
 """Groups whose options contain root keys (``@package _global_``), one of which names the option."""

@@ -53,7 +53,12 @@ class DataSettings:
     """Manifest (.jsonl, .csv, .tsv, .parquet)."""
     root: str | None = None
     """Folder that paths in the manifest are relative to (default: the dataset card's, else the
-    manifest's)."""
+    manifest's); or the URL of a folder of tar shards, e.g. s3://bucket/folder."""
+    shard_cache: str | None = None
+    """Local folder for shards that are fetched from a URL (default: ~/.cache/mmtx/shards)."""
+    shard_cache_size: float = 50.0
+    """GB of shards in shard_cache; the least recently used are removed. The shards of two windows
+    must fit."""
     split: dict[str, float] | None = None
     """Ratios such as {train: 0.8, val: 0.1, test: 0.1} for rows without a split."""
     allow_outside_root: bool = False
@@ -93,6 +98,12 @@ class DataSettings:
     """Samples per step over all devices together."""
     eval_batch_size: int | None = None
     """Samples per step and device in validation and inference (default: batch_size)."""
+    order: str = "random"
+    """random: samples are shuffled over the whole data set; shards: tar shards are read in random
+    order, and the samples of shard_window of them are mixed, so that reads are nearly
+    sequential."""
+    shard_window: int = 16
+    """Number of shards whose samples are mixed with order=shards."""
     length_bucketing: bool = False
     """Batch texts of similar length together. This reduces padding, but makes batches less diverse,
     which hurts training on small data sets."""

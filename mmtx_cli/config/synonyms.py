@@ -73,6 +73,8 @@ POSITIONAL = {
     "compare": "runs",
     "data": "action=check manifest",
     "data_check": "manifest",
+    "data_shard": "manifest",
+    "data_index": "source",
 }
 """The key that a file without a key belongs to, by command."""
 

@@ -15,7 +15,7 @@ from mmtx_cli.data.manifest.split_leaks import leaks
 from mmtx_cli.io.progress import track
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image_reader import read_picture
-from mmtx_cli.media.regular_file import check_regular
+from mmtx_cli.media.regular_file import check_regular, open_regular
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
@@ -120,7 +120,7 @@ def _paths(value: str | Sequence[str] | None) -> Iterator[str]:
 
 def _digest(path: str) -> bytes:
     digest = blake2b(digest_size=16)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while part := file.read(1 << 20):
             digest.update(part)
     return digest.digest()

@@ -7,6 +7,7 @@ from mmtx_cli.data.manifest.concat import joined
 from mmtx_cli.data.manifest.read import Manifest, read_manifest
 from mmtx_cli.data.sampling.mixture_spec import Mixing
 from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.media.shard.remote import attach, is_url
 
 
 def read_corpora(settings: DataSettings, seed: int) -> Manifest:
@@ -16,7 +17,7 @@ def read_corpora(settings: DataSettings, seed: int) -> Manifest:
         faults: list[str] = []
         for corpus in settings.mixture:
             try:
-                parts[str(corpus.name)] = read_one(corpus, seed)
+                parts[str(corpus.name)] = read_one(corpus, seed, settings)
             except DataError as error:
                 faults += error.faults
         if faults:
@@ -24,17 +25,20 @@ def read_corpora(settings: DataSettings, seed: int) -> Manifest:
         return joined(parts)
     if settings.path is None:
         raise ConfigError("data.path: no data set; set data.path=MANIFEST.jsonl or data=scenes")
-    return read_one(settings, seed)
+    return read_one(settings, seed, settings)
 
 
-def read_one(settings: DataSettings | CorpusSettings, seed: int) -> Manifest:
-    """Read the manifest of one corpus."""
+def read_one(corpus: DataSettings | CorpusSettings, seed: int, settings: DataSettings) -> Manifest:
+    """Read the manifest of one corpus; a URL as its root becomes the folder that stands for it."""
+    root = corpus.root
+    if root is not None and is_url(root):
+        root = attach(root, settings.shard_cache, settings.shard_cache_size)
     return read_manifest(
-        str(settings.path),
-        root=settings.root,
-        split=settings.split,
+        str(corpus.path),
+        root=root,
+        split=corpus.split,
         seed=seed,
-        allow_outside_root=settings.allow_outside_root,
+        allow_outside_root=corpus.allow_outside_root,
     )
 
 

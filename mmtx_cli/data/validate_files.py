@@ -16,6 +16,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.progress import track
 from mmtx_cli.media.errors import OutsideError, UnreadableError
 from mmtx_cli.media.image import decode_image
+from mmtx_cli.media.shard.member_file import check_member
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
@@ -127,6 +128,7 @@ def _reason(
     path: str, modality: str, start: float | None, end: float | None, max_pixels: int
 ) -> str | None:
     try:
+        check_member(path, whole=True)
         match modality:
             case "image":
                 decode_image(path, max_pixels=max_pixels)

@@ -3,6 +3,9 @@
 import os
 from typing import TYPE_CHECKING
 
+from mmtx_cli.media.shard.member_file import ffmpeg_url
+from mmtx_cli.media.shard.reference import is_reference
+
 if TYPE_CHECKING:
     from av.container import InputContainer
 
@@ -28,4 +31,7 @@ def open_container(path: str, also: str = "") -> "InputContainer":
     formats = f"{MEDIA},{also}" if also else MEDIA
     options = {"format_whitelist": formats, "protocol_whitelist": "file"}
     # an absolute path is never parsed as a URL, even if it contains colons
-    return av.open(os.path.abspath(path), container_options=options, metadata_errors="ignore")
+    source = os.path.abspath(path)
+    if is_reference(path):
+        source, options["protocol_whitelist"] = ffmpeg_url(path), "subfile,file"
+    return av.open(source, container_options=options, metadata_errors="ignore")

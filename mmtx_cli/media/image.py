@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from mmtx_cli.config.schema import MAX_IMAGE_PIXELS
 from mmtx_cli.media.errors import OUT_OF_MEMORY, UnreadableError
 from mmtx_cli.media.jpeg import JPEG_START, StrictJpeg, plain_jpeg, scan_bound
-from mmtx_cli.media.regular_file import open_regular
+from mmtx_cli.media.regular_file import open_regular, size_of
 from mmtx_cli.media.rgb import rgb_pixels
 
 __all__ = [
@@ -97,7 +97,7 @@ def decode_small(
     try:
         with open_regular(path) as file:
             max_bytes = SMALL_BYTES.get(_format(file.read(12)), 0)
-            if os.fstat(file.fileno()).st_size > max_bytes:
+            if size_of(file) > max_bytes:
                 return None
             file.seek(0)
             data = file.read()

@@ -1,7 +1,5 @@
 """Read images within time and memory limits: cheap ones in this process, others in a child."""
 
-import os
-
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -9,7 +7,7 @@ from PIL import Image
 from mmtx_cli.config.schema import MAX_IMAGE_PIXELS
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import FORMATS, SMALL_BYTES, decode_image, decode_small
-from mmtx_cli.media.regular_file import open_regular
+from mmtx_cli.media.regular_file import open_regular, size_of
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
@@ -43,7 +41,7 @@ def picture_kind(guard: IsolatedDecoder, path: str) -> str | None:
     """Return "still" or "animation" by content, not by name; None if the file is not an image."""
     try:
         with open_regular(path) as file:
-            cheap = os.fstat(file.fileno()).st_size <= min(SMALL_BYTES.values())
+            cheap = size_of(file) <= min(SMALL_BYTES.values())
         return _kind(path) if cheap and not guard.always else guard.run(_kind, path)
     except UnreadableError:  # reported by the decoder
         return None

@@ -4,7 +4,8 @@ import os
 from typing import BinaryIO
 
 from mmtx_cli.media.errors import UnreadableError
-from mmtx_cli.media.regular_file import open_regular
+from mmtx_cli.media.regular_file import open_regular, size_of
+from mmtx_cli.media.shard.member_file import check_member
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot")
@@ -21,8 +22,9 @@ def check_whole(path: str) -> str:
     """
     try:
         with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
+            size = size_of(file)
             kind, declared_end = _declared_end(file, size)
+        check_member(path)
     except OSError as error:
         raise UnreadableError(path, error.strerror or str(error)) from error
     if declared_end > size:

@@ -1,21 +1,39 @@
-"""Open media files without blocking on pipes or devices."""
+"""Open media files, or members of tar shards, without blocking on pipes or devices."""
 
 import errno
 import os
-from io import BufferedReader
+from io import BufferedReader, FileIO, RawIOBase
+from typing import IO, Any
 
 from mmtx_cli.io.untrusted.bounded_file import kind_of
 from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.shard.reference import is_reference
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
-    """Open a regular file that is not empty, without blocking on anything else.
+    """Open a regular file, or a member of a tar shard, that is not empty.
 
     Raises:
         UnreadableError: if the file is missing, unreadable, empty, or not a regular file (a
-            folder, named pipe, socket or device).
+            folder, named pipe, socket or device); for a member, also if it is not in the shard or
+            the shard is not as it was indexed.
     """
+    return BufferedReader(open_raw(path))
+
+
+def open_raw(path: str | os.PathLike[str]) -> RawIOBase:
+    """Open a file as ``open_regular`` does, without a buffer."""
     path = os.fspath(path)
+    if is_reference(path):
+        # members are opened through this module's open_file
+        from mmtx_cli.media.shard.member_file import open_member
+
+        return open_member(path)
+    return open_file(path)
+
+
+def open_file(path: str) -> FileIO:
+    """Open a regular file that is not empty, without a buffer or blocking on anything else."""
     try:
         # neither wait for the writer of a pipe nor acquire a controlling terminal
         descriptor = os.open(path, os.O_RDONLY | _flag("O_NONBLOCK") | _flag("O_NOCTTY"))
@@ -27,20 +45,28 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
             raise UnreadableError(path, f"{kind}, not a regular file")
         if status.st_size == 0:
             raise UnreadableError(path, "empty file")
-        return os.fdopen(descriptor, "rb")
+        return FileIO(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
 
 
 def check_regular(path: str | os.PathLike[str]) -> int:
-    """Return the size in bytes of a file that a library opens by its path.
+    """Return the size in bytes of a file, or of a member of a tar shard.
 
     Raises:
         UnreadableError: as ``open_regular`` does.
     """
-    with open_regular(path) as file:
-        return os.fstat(file.fileno()).st_size
+    with open_raw(path) as file:
+        return size_of(file)
+
+
+def size_of(file: IO[bytes] | RawIOBase | Any) -> int:
+    """Return the size in bytes of an open file, which stays where it is."""
+    position = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(position)
+    return size
 
 
 def _flag(name: str) -> int:

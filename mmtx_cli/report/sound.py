@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.shard.reference import is_reference
 from mmtx_cli.report.thumbnail import Shown, Thumbnail, data_uri, jpeg_uri
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Sounds:
 
     def _make(self, path: Path, start: float | None, end: float | None) -> SoundClip | None:
         # anything but a regular file (a pipe, a device) could block forever
-        if not path.is_file():
+        if not (path.is_file() or is_reference(str(path))):
             return SoundClip(path.name, problem="file not found")
         try:
             wave = self._decoded(path, start, end)

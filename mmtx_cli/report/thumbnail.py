@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image_reader import read_picture
+from mmtx_cli.media.shard.reference import is_reference
 from mmtx_cli.media.suffixes import SUFFIXES
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
@@ -59,7 +60,7 @@ class Thumbnails:
     def _make(self, shown: Shown) -> Thumbnail:
         path = shown[0]
         # Anything but a regular file (a pipe, a device) could block forever.
-        if not path.is_file():
+        if not (path.is_file() or is_reference(str(path))):
             return Thumbnail(path.name, problem="file not found")
         try:
             picture = self._picture(shown)

@@ -10,7 +10,9 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.manifest.table.derived import stored_value
 from mmtx_cli.data.manifest.table.facts import of_split
 from mmtx_cli.data.manifest.table.samples import SampleTable
+from mmtx_cli.data.shards.state import shard_state
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.shard.reference import split_reference
 from mmtx_cli.runs.table_digests import files_of, paths_of, table_digests
 
 SPLITS = ("train", "val")
@@ -27,11 +29,14 @@ def row_digests(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
 
     ``order`` is a digest of the ids in their order; all others are over the rows sorted by id, to
     distinguish the kinds of changes. Paths are relative to the common folder of all files, so that
-    the data may be moved.
+    the data may be moved. ``shards`` is a digest of the contents of tar shards, None without any.
     """
     parts = {split: of_split(samples, split) for split in SPLITS}
     return {
-        split: stored_value(rows, "digests", None, partial(_digests, rows))
+        split: {
+            **stored_value(rows, "digests", None, partial(_digests, rows)),
+            "shards": _shard_digest(rows),
+        }
         for split, rows in parts.items()
     }
 
@@ -62,8 +67,8 @@ def _changes(split: str, stored: Mapping[str, Any], current: Mapping[str, Any]) 
     else:
         if old["order"] != new["order"]:
             yield f"order of rows in split {split} changed {since}"
-        for name in ("files", "answers", *FIELDS):
-            if old.get(name) != new[name]:
+        for name in ("files", "shards", "answers", *FIELDS):
+            if old.get(name) != new.get(name):
                 yield f"{name} of split {split} changed {since}"
 
 
@@ -81,6 +86,20 @@ def _digests(rows: Sequence[Sample]) -> dict[str, Any]:
         "answers": _digest(sorted(row.answers.items()) for row in ordered),
         **{name: _digest(getattr(row, name) for row in ordered) for name in FIELDS},
     }
+
+
+def _shard_digest(rows: Sequence[Sample]) -> str | None:
+    """Return a digest of the states of the shards that rows refer into, None without any."""
+    shards = stored_value(rows, "shards", None, partial(_shards, rows))
+    if not shards:
+        return None
+    folder = os.path.commonpath([os.path.dirname(path) for path in shards])
+    return _digest((os.path.relpath(path, folder), shard_state(path)) for path in shards)
+
+
+def _shards(rows: Sequence[Sample]) -> list[str]:
+    found = {parts[0] for row in rows for path in paths_of(row) if (parts := split_reference(path))}
+    return sorted(found)
 
 
 def _digest(values: Iterable[object]) -> str:

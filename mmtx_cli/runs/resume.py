@@ -36,6 +36,8 @@ CHANGEABLE = (
     "data.prefetch",
     "data.path",
     "data.root",
+    "data.shard_cache",
+    "data.shard_cache_size",
     "trusted_packages",
 )
 """Keys that may differ when resuming: how the run is executed, not what it computes. Digests of the

@@ -1,5 +1,7 @@
 """Data loaders of a training run, with resuming and sharding over processes."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,10 +10,12 @@ from torch.utils.data import DataLoader
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.manifest.table.facts import corpus_codes
 from mmtx_cli.data.sampling.budget_order import BudgetOrder
 from mmtx_cli.data.sampling.epoch_order import TrainOrder
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder, shares
+from mmtx_cli.data.sampling.shard_order import ShardOrder, shard_paths
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.accumulation import StepLoader
@@ -142,9 +146,29 @@ def make_order(train: ManifestDataset, settings: DataSettings, seed: int) -> Ord
         return budget_order(train, settings, seed)
     mixing = train.mixing
     if not mixing.names:
-        return TrainOrder(len(train), settings.batch_size, seed)
+        return epoch_order(train.samples, settings, seed)
     names, codes = corpus_codes(train.samples)
     counts = dict(zip(names, np.bincount(codes).tolist(), strict=True))
     sizes = [counts.get(name, 0) for name in mixing.names]
     share = shares(sizes, mixing.weights, settings.temperature)
-    return MixtureOrder(sizes, share, settings.batch_size, seed, settings.mixture_mode == "samples")
+    ends = np.cumsum([0, *sizes])
+    orders = [
+        epoch_order(train.samples[begin:end], settings, seed + i)
+        for i, (begin, end) in enumerate(pairwise(ends.tolist()))
+    ]
+    mixed = settings.mixture_mode == "samples"
+    return MixtureOrder(sizes, share, settings.batch_size, seed, mixed, orders)
+
+
+def epoch_order(samples: Sequence[Sample], settings: DataSettings, seed: int) -> TrainOrder:
+    """Return the order of the epochs of one data set."""
+    size = settings.batch_size
+    if settings.order != "shards":
+        return TrainOrder(len(samples), size, seed)
+    shards, paths = shard_paths(samples)
+    if not paths and not settings.mixture:
+        raise ConfigError(
+            "data.order=shards: the training samples are not in tar shards; pack them with `mmtx "
+            "data action=shard`, or set data.order=random"
+        )
+    return ShardOrder(len(samples), size, seed, shards, settings.shard_window, paths)

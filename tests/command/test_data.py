@@ -72,7 +72,14 @@ def test_missing_or_invalid_arguments_are_reported_with_an_example(capsys, setti
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
-        ("", ["action ", "create, check, import, cache\n", "\n    mmtx data action=cache "]),
+        (
+            "",
+            [
+                "action ",
+                "create, check, import, shard, index, cache\n",
+                "\n    mmtx data action=cache ",
+            ],
+        ),
         ("action=chek", ["action=chek ", " action=check?\n", " mmtx data action=check "]),
         ("-m action=check,create", ["action=check,create", " one action"]),
         ("importer=coco out=x", ["action ", " action=import?\n"]),

@@ -109,6 +109,8 @@ class Checker:
             patch("mmtx_cli.command.export.read_config", begin),
             patch("mmtx_cli.command.data_check.check_manifest", begin),
             patch("mmtx_cli.command.data_import.import_", begin),
+            patch("mmtx_cli.command.data_shard.pack", begin),
+            patch("mmtx_cli.command.data_index.index", begin),
             patch("mmtx_cli.synthetic.dataset_writer.BuiltIn.make", begin),
             patch("mmtx_cli.inference.fill_cache.cache", begin),
             patch("mmtx_cli.server.run.serve", begin),

@@ -28,7 +28,11 @@ from mmtx_cli.config.validate import subsections
 
 _TEXT = "str | None"
 _LIST = re.compile(r"(?i)\b(?:list|tuple|sequence|set|dict|mapping)\b")
-SPECIAL_VALUES = {("data_import", "missing"): ("error", "skip"), ("compare", "sweep"): ("fusions",)}
+SPECIAL_VALUES = {
+    ("data_import", "missing"): ("error", "skip"),
+    ("data_index", "bad"): ("error", "skip"),
+    ("compare", "sweep"): ("fusions",),
+}
 """Values of keys that have another meaning in another command, or whose comment lists none."""
 FILES = frozenset(
     (

@@ -12,6 +12,9 @@ from jaxtyping import UInt64
 
 from mmtx_cli.data.manifest.feature_reference import place_row
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.shard.member_file import place_of
+from mmtx_cli.media.shard.reference import is_reference
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,12 @@ def content_identity(row: Sample, modality: str, features: bool) -> tuple[Any, l
 
 
 def state_of(path: str, state_cache: dict[str, list[int]]) -> list[int]:
-    """Return size and mtime (ns) of a file, empty if missing; ``state_cache`` caches the result."""
+    """Return size and mtime (ns) of a file, empty if missing; ``state_cache`` caches the result.
+
+    The state of a member of a tar shard is its size and checksum, or its shard's mtime without one.
+    """
+    if is_reference(path):
+        return _state_of_member(path)
     if path not in state_cache:
         try:
             stat = os.stat(path)
@@ -67,6 +75,14 @@ def state_of(path: str, state_cache: dict[str, list[int]]) -> list[int]:
         except OSError:
             state_cache[path] = []
     return state_cache[path]
+
+
+def _state_of_member(reference: str) -> list[int]:
+    try:
+        _, shard, place = place_of(reference)
+    except UnreadableError:
+        return []
+    return [place.size, shard.mtime_ns if place.crc is None else place.crc]
 
 
 def hash_pair(value: Any) -> tuple[int, int]:

@@ -21,7 +21,7 @@ Settings = dict[str, Any]
 
 PATHS = {"out", "manifest", "root", "captions", "source"}
 """Keys that take one file or folder."""
-SWITCHES = {"decode", "quoting", "allow_outside_root"}
+SWITCHES = {"decode", "quoting", "allow_outside_root", "shuffle", "checksums"}
 """Boolean keys."""
 PATHS_BY_SPLIT = {"images", "annotations", "questions"}
 """Keys that take one path, or one path per split."""

@@ -11,6 +11,7 @@ from mmtx_cli.data.manifest.feature_reference import with_paths
 from mmtx_cli.data.manifest.writer import MEDIA
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import atomic_write
+from mmtx_cli.media.shard.reference import is_reference
 
 LocatedRow = tuple[str, dict[str, Any]]
 """The location of a row in its source file, and the row."""
@@ -25,7 +26,10 @@ def with_changed_paths(
     present: dict[str, Any] = {
         key: value for key, value in row.items() if value not in (None, "", [], {})
     }
-    result: dict[str, Any] = {k: change(v) if k in MEDIA else v for k, v in present.items()}
+    result: dict[str, Any] = {
+        k: ([*map(change, v)] if isinstance(v, list) else change(v)) if k in MEDIA else v
+        for k, v in present.items()
+    }
     if "features" in result:
         result["features"] = with_paths(result["features"], change)
     return result
@@ -39,7 +43,9 @@ def with_files(rows: Sequence[LocatedRow]) -> tuple[list[LocatedRow], list[str]]
     """
     complete, skipped = [], []
     for place, row in rows:
-        missing = [path for path in paths_of(row) if not os.path.exists(path)]
+        missing = [
+            path for path in paths_of(row) if not (is_reference(path) or os.path.exists(path))
+        ]
         if missing:
             skipped.append(f"{place}: {row.get('id')}: {', '.join(missing)}")
         else:

@@ -9,6 +9,10 @@ from pathlib import Path
 from mmtx_cli.data.manifest.cell_parsers import is_encodable
 from mmtx_cli.data.manifest.option_names import Keys
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.shard.member_file import place_of
+from mmtx_cli.media.shard.reference import join_reference, name_fault, split_reference
+from mmtx_cli.media.shard.remote import is_remote
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
 _PLAIN = re.compile(r"[^\x00./:]+(?:[./][^\x00./:]+)*")
@@ -44,6 +48,7 @@ class Root:
         self._keys = keys
         self._real_folders: dict[str, bool] = {}
         self._inside: dict[str, bool] = {}
+        self._shards: dict[str, tuple[str, str | None]] = {}
         self.num_checked = 0
         """Number of files looked for."""
         self.missing: dict[str, str] = {}
@@ -51,6 +56,8 @@ class Root:
 
     def resolve(self, path: str) -> tuple[str, str | None]:
         """Return the absolute path, and its fault or None."""
+        if (parts := split_reference(path)) is not None:
+            return self._resolve_member(path, *parts)
         full = f"{self.folder}{os.sep}{path}"
         if _PLAIN.fullmatch(path) is not None:
             if path.isascii() and self._is_plain_file(full, path):
@@ -89,6 +96,21 @@ class Root:
         self.num_checked += is_file
         return is_file
 
+    def _resolve_member(self, path: str, shard: str, member: str) -> tuple[str, str | None]:
+        """Resolve a reference to a member of a tar shard; the shard is looked for once."""
+        if shard not in self._shards:
+            self._shards[shard] = self.resolve(shard)
+        full, fault = self._shards[shard]
+        reference = join_reference(full, member)
+        if fault is None and (reason := name_fault(member)) is not None:
+            fault = f"{path!r}: {reason}; use the name of a member of the shard"
+        if fault is None and self._check_files:
+            try:
+                place_of(reference)
+            except UnreadableError as error:
+                fault = f"{reference}: {error.reason}"
+        return reference, fault
+
     def _outside(self, full: str) -> str | None:
         if not (_within(full, self.folder) or _within(full, self.real)):
             return "is outside the root"
@@ -118,6 +140,8 @@ class Root:
         )
 
     def _absent(self, full: str, path: str) -> str | None:
+        if is_remote(full):  # its index lists the members
+            return None
         self.num_checked += 1
         try:
             mode = os.stat(full).st_mode

@@ -46,6 +46,12 @@ class TrainOrder:
         rows = rng.permutation(self.num_samples)
         if lengths is None:
             return rows
+        return self._bucketed(rng, rows, lengths)
+
+    def _bucketed(
+        self, rng: np.random.Generator, rows: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, " n"]:
+        """Return shuffled rows in batches of similar lengths, in random order."""
         full = len(self) * self.size
         batches = by_length(rows[:full], lengths, self.size * POOL).reshape(len(self), self.size)
         return np.concatenate([batches[rng.permutation(len(self))].flatten(), rows[full:]])

@@ -71,6 +71,7 @@ class MixtureOrder:
         batch_size: Number of samples in a batch, over all processes.
         seed: Seed of all draws.
         mixed: Whether batches mix corpora.
+        orders: Order of the epochs of each corpus (default: random).
     """
 
     def __init__(
@@ -80,14 +81,15 @@ class MixtureOrder:
         batch_size: int,
         seed: int,
         mixed: bool = False,
+        orders: Sequence[TrainOrder] | None = None,
     ) -> None:
         self.sizes, self.share, self.mixed, self.seed = list(sizes), share, mixed, seed
         self.size = batch_size
         self.totals: list[Int[np.ndarray, " c"]] = []  # cumulative counts at the end of each block
         firsts = np.cumsum([0, *sizes[:-1]])
+        orders = orders or [TrainOrder(n, batch_size, seed + i) for i, n in enumerate(sizes)]
         self.streams = [
-            Stream(TrainOrder(size, batch_size, seed + i), int(first))
-            for i, (size, first) in enumerate(zip(sizes, firsts, strict=True))
+            Stream(order, int(first)) for order, first in zip(orders, firsts, strict=True)
         ]
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ from mmtx_cli.media.audio.sniff import first_text_line, image_format
 from mmtx_cli.media.audio.window import Window
 from mmtx_cli.media.errors import OUT_OF_MEMORY, OutsideError, UnreadableError
 from mmtx_cli.media.integrity import check_whole
+from mmtx_cli.media.regular_file import open_regular
 
 _LEAST_RATE, _GREATEST_RATE = 100, 1_000_000
 _MOST_CHANNELS = 256
@@ -156,7 +157,7 @@ def _opened(path: str) -> Iterator[Sound | None]:
     from mmtx_cli.media.audio.soundfile_reader import SoundFile, open_file
 
     check_whole(path)
-    with open(path, "rb") as raw:
+    with open_regular(path) as raw:
         start = raw.read(_START)
     if name := image_format(start):
         raise UnreadableError(path, f"{name}, not audio")

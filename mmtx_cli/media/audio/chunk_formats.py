@@ -5,10 +5,11 @@ Programming Interface and Data Specifications 1.0 (IBM, Microsoft; 1991) for RIF
 RF64, Sony's Wave64 1.1, Apple's AIFF 1.3 and CAF 1.0, Sun's AU.
 """
 
-import os
 import struct
 from dataclasses import dataclass
-from io import FileIO
+from io import RawIOBase
+
+from mmtx_cli.media.regular_file import size_of
 
 _MOST_CHUNKS = 4096
 # from these values on, or 0: the size is unknown, as written by live recorders and pipes
@@ -44,9 +45,9 @@ _LAYOUTS = {
 }
 
 
-def chunk_fault(file: FileIO) -> str | None:
+def chunk_fault(file: RawIOBase) -> str | None:
     """Return why an audio file is truncated or invalid by its chunks; None if it is not."""
-    size = os.fstat(file.fileno()).st_size
+    size = size_of(file)
     file.seek(0)
     name = file.read(4)
     if name == b".snd":
@@ -55,7 +56,7 @@ def chunk_fault(file: FileIO) -> str | None:
     return None if layout is None else _fault(file, size, layout, name)
 
 
-def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
+def _fault(file: RawIOBase, size: int, layout: Layout, kind: bytes) -> str | None:
     position, data_length = layout.first, None
     head_size = struct.calcsize(layout.head)
     for _ in range(_MOST_CHUNKS):
@@ -82,7 +83,7 @@ def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
     return f"damaged: more than {_MOST_CHUNKS:,} chunks before the audio data"
 
 
-def _sun_fault(file: FileIO, size: int) -> str | None:
+def _sun_fault(file: RawIOBase, size: int) -> str | None:
     head = file.read(8)
     if len(head) < 8:
         return "truncated: the file ends within its header"

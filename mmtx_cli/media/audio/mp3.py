@@ -1,7 +1,6 @@
 """Length of an MP3 by its header; without one, FFmpeg silently estimates the length."""
 
-import os
-from io import FileIO
+from mmtx_cli.media.regular_file import check_regular, open_raw
 
 _LARGEST_FRAME = 4096
 _SLACK = 1044
@@ -20,7 +19,7 @@ def mp3_fault(path: str) -> str | None:
     if header is None:
         return None
     begin, declared = header
-    size = os.path.getsize(path)
+    size = check_regular(path)
     # some writers include tags before the audio, so a count up to the file size is accepted
     if declared is None or begin + declared - size <= _SLACK or declared <= size:
         return None
@@ -29,7 +28,7 @@ def mp3_fault(path: str) -> str | None:
 
 def _header(path: str) -> tuple[int, int | None] | None:
     """Return the offset of the first frame and its byte count, if any; None without a header."""
-    with FileIO(path) as file:
+    with open_raw(path) as file:
         position = 0
         # ID3v2: a size of 4 x 7 bits follows the flags (id3.org, ID3v2.3.0, section 3.1)
         while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from io import FileIO
+from io import FileIO, RawIOBase
 
 import numpy as np
 import soundfile
@@ -13,6 +13,7 @@ from mmtx_cli.media.audio.chunk_formats import chunk_fault
 from mmtx_cli.media.audio.ogg import is_cut_ogg
 from mmtx_cli.media.audio.window import check_length
 from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.regular_file import open_raw
 
 # Not MP3: libsndfile's decoder writes to standard error, and estimates the length of files that do
 # not declare it.
@@ -35,12 +36,13 @@ _UNKNOWN = 1 << 60  # libsndfile reports more than this for streams of unknown l
 class SoundFile:
     """An audio file opened by libsndfile."""
 
-    def __init__(self, path: str, kind: str, raw: FileIO) -> None:
+    def __init__(self, path: str, kind: str, raw: RawIOBase) -> None:
         """Take over the open file, or raise soundfile.LibsndfileError."""
         self.path, self.kind, self.raw = path, kind, raw
         raw.seek(0)
         # by descriptor, since the suffix of a path may contradict the content
-        descriptor = raw.fileno() if os.name == "posix" else raw
+        is_file = os.name == "posix" and isinstance(raw, FileIO)
+        descriptor = raw.fileno() if is_file else raw
         self.file = soundfile.SoundFile(descriptor, closefd=False)
         self.rate: int = self.file.samplerate
         self.channels: int = self.file.channels
@@ -114,7 +116,7 @@ def open_file(path: str) -> SoundFile | str | None:
         UnreadableError: if the file is truncated or invalid by its header.
     """
     with ExitStack() as stack:
-        raw = stack.enter_context(FileIO(path))
+        raw = stack.enter_context(open_raw(path))
         start = raw.read(12)
         kind = _STARTS.get(start[:4])
         if kind is None or (kind == "WAV" and start[8:] != b"WAVE"):

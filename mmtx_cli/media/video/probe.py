@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmtx_cli.media.container import PICTURES, open_container
 from mmtx_cli.media.errors import OUT_OF_MEMORY, NoVideoError, UnreadableError
+from mmtx_cli.media.regular_file import open_regular
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -107,7 +108,7 @@ def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
 
 def animated_webp(path: str) -> bool:
     """Return True if the header declares an animation (RFC 9649, section 2.7)."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         head = file.read(21)
     return head[12:16] == b"VP8X" and bool(head[20] & 2)
 

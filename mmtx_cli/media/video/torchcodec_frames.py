@@ -1,6 +1,5 @@
 """Decode frames with torchcodec where it is exact; all other files are left to PyAV."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mmtx_cli.media.container import open_container
+from mmtx_cli.media.regular_file import check_regular, open_regular
+from mmtx_cli.media.shard.reference import is_reference
 from mmtx_cli.media.transform import fit
 from mmtx_cli.media.video.probe import MAX_PIXELS, MAX_SECONDS, MAX_SIDE
 
@@ -43,13 +44,14 @@ def torchcodec_frames(
         size: Side of the square frames in pixels.
         how: "crop", "pad" or "squash", as in ``fit``.
     """
-    if container not in ("mp4", "matroska") or os.path.getsize(path) > MAX_BYTES:
+    if container not in ("mp4", "matroska") or check_regular(path) > MAX_BYTES:
         return None
     from torchcodec.decoders import VideoDecoder
 
     try:
+        source = _source(path)
         decoder = VideoDecoder(
-            path, device="cpu", seek_mode="exact", num_ffmpeg_threads=1, dimension_order="NCHW"
+            source, device="cpu", seek_mode="exact", num_ffmpeg_threads=1, dimension_order="NCHW"
         )
     except (RuntimeError, ValueError):
         return None  # PyAV reports the reason
@@ -66,6 +68,14 @@ def torchcodec_frames(
     except (RuntimeError, ValueError, IndexError):
         return None
     return None if found is None else (found[0], [time - origin for time in found[1]])
+
+
+def _source(path: str) -> str | bytes:
+    """Return the path, or the content of a member of a tar shard."""
+    if not is_reference(path):
+        return path
+    with open_regular(path) as file:
+        return file.read()
 
 
 def _origin(path: str) -> float:

@@ -14,6 +14,9 @@ def offered(line, shell="zsh"):
     return completions(line, [*COMMANDS], shell)
 
 
+ACTIONS = ("cache", "check", "create", "import", "index", "shard")
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -39,7 +42,7 @@ def offered(line, shell="zsh"):
         ("mmtx finetune head=captioning head.captioning.targ", ["head.captioning.target="]),
         ("mmtx caption generation.num_beams", ["generation.num_beams="]),
         ("mmtx pretrain experiment=scenes_pret", ["experiment=scenes_pretrain"]),
-        ("mmtx data action=", [f"action={w}" for w in ("cache", "check", "create", "import")]),
+        ("mmtx data action=", [f"action={w}" for w in ACTIONS]),
         ("mmtx data action=cache encoder/te", ["encoder/text="]),
         ("mmtx data action=import importer=m", ["importer=mmimdb", "importer=mmsa"]),
         ("mmtx data action=import imp", ["importer="]),
