@@ -72,7 +72,7 @@ class ProbeData(TrainingData):
         size = self.order.size // self.world
         return batch_of(self.examples, self.train, size, self.round_to)
 
-    def loader(self, start: int = 0) -> Any:
+    def batches_from(self, start: int = 0) -> Any:
         """Return the loader of a device, from a micro-batch on."""
         sampler = TrainSampler(
             self.train,
@@ -83,12 +83,12 @@ class ProbeData(TrainingData):
             self.world,
             self.settings.length_bucketing,
         )
-        return make_loader(self.train, sampler, self.settings.num_workers, self.round_to)
+        return self.loader(self.train, sampler)
 
     def train_dataloader(self) -> Any:
         """Return the largest batches, followed by those of the run."""
         parts = self.module.accumulate
-        loader = self.loader()
+        loader = self.batches_from()
         grouped = (
             StepLoader(loader, parts, LARGEST_STEPS, self.module.prepared) if parts > 1 else loader
         )
@@ -151,7 +151,7 @@ def measure_training(request: Request, begun: float, write: Callable[[dict], Non
     workers = data.settings.num_workers
     found["workers"] = default_workers() if workers is None else workers
     done = len(data.timed.busy)
-    found["loader"] = loader_seconds(data.loader(done)) if found["workers"] else None
+    found["loader"] = loader_seconds(data.batches_from(done)) if found["workers"] else None
     write(
         found
         | {

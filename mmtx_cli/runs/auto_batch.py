@@ -5,6 +5,7 @@ The configuration never holds the word when it is checked and stored: the number
 
 import os
 import sys
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -25,7 +26,7 @@ def take_auto(cfg: DictConfig, trains: bool) -> bool:
     Raises:
         ConfigError: if it cannot be found for such a run.
     """
-    data = cfg.get("data") or {}
+    data: Any = cfg.get("data") or {}
     found = [key for key in (BATCH, EVAL_BATCH) if data.get(key) == AUTO]
     if not found:
         return False
