@@ -13,7 +13,7 @@ from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import force_add
 from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.io.checkpoint import save_folder
+from mmtx_cli.io.model_folder import save_folder
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.runs.model_config import change
 from mmtx_cli.runs.run_config import MODEL_KEYS

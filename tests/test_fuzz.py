@@ -34,7 +34,8 @@ from mmtx_cli.data.manifest.read import read_faulty, read_manifest
 from mmtx_cli.data.manifest.sample import KEYS
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.errors import MmtxError
-from mmtx_cli.io.checkpoint import read_config, read_weights, save_folder
+from mmtx_cli.io.checkpoint import read_config, read_weights
+from mmtx_cli.io.model_folder import save_folder
 from mmtx_cli.runs.inherit import inherit
 from mmtx_cli.scoring.files.read import read_predictions, read_references
 from tests.command_line import environment

@@ -14,7 +14,8 @@ from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import CheckpointError, DataError, MmtxError
-from mmtx_cli.io.checkpoint import read_config, read_weights, save_folder
+from mmtx_cli.io.checkpoint import read_config, read_weights
+from mmtx_cli.io.model_folder import save_folder
 from mmtx_cli.media.errors import UnreadableError
 from tests.command_line import TINY, TINY_IMAGE, forked
 from tests.data_action import run_action

@@ -19,9 +19,9 @@ from mmtx_cli.io.checkpoint import (
     WEIGHTS,
     read_config,
     read_weights,
-    save_folder,
 )
 from mmtx_cli.io.file_errors import reason
+from mmtx_cli.io.model_folder import save_folder
 from mmtx_cli.io.onnx_folder import GRAPHS
 from mmtx_cli.io.quoting import argument
 

@@ -4,7 +4,6 @@ A model folder contains ``model.safetensors``, ``config.json`` and ``tokenizer.j
 plain data only. That of a run is ``RUN/model``.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint_files.intact import intact_hint
 from mmtx_cli.io.checkpoint_files.seal import damage
 from mmtx_cli.io.file_errors import is_of_files, reason
@@ -28,7 +26,7 @@ from mmtx_cli.io.untrusted.bounded_file import (
     read_json,
     read_text,
 )
-from mmtx_cli.io.untrusted.checksums import check_finite_weights, checksums
+from mmtx_cli.io.untrusted.checksums import check_finite_weights
 from mmtx_cli.io.untrusted.safetensors_file import METADATA, read_header, read_safetensors
 from mmtx_cli.io.untrusted.tensor_checks import not_finite, tensor_fault
 from mmtx_cli.io.untrusted.torch_file import check_archive, load_archive, plain_fault
@@ -281,28 +279,3 @@ def model_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 def check_finite(path: Path, tensors: Mapping[str, Any]) -> None:
     """Raise CheckpointError if any weight is NaN or infinite, naming the first such tensor."""
     check_finite_weights(path, not_finite(tensors))
-
-
-def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> Path:
-    """Write a model folder; each file is written atomically."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items()}
-    with atomic_write(folder / WEIGHTS, sum(x.nbytes for x in tensors.values())) as temporary:
-        save_file(tensors, temporary, checksums(tensors))
-    write_config(folder, config)
-    return folder
-
-
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write the config and the tokenizers of a model folder."""
-    plain = {k: v for k, v in config.items() if k not in (*TOKENIZERS, *RUN_ENTRIES)}
-    plain["model"] = {**plain["model"], "head": without_teachers(plain["model"]["head"])}
-    plain["tokenizers"] = [key for key in TOKENIZERS if config.get(key)]
-    with atomic_write(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-    for key, name in TOKENIZERS.items():
-        if config.get(key):
-            with atomic_write(folder / name) as temporary:
-                temporary.write_text(config[key], encoding="utf-8")

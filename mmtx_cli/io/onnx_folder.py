@@ -13,7 +13,8 @@ from typing import Any
 
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import atomic_write
-from mmtx_cli.io.checkpoint import CONFIG, checked_config, read_file, with_tokenizers, write_config
+from mmtx_cli.io.checkpoint import CONFIG, checked_config, read_file, with_tokenizers
+from mmtx_cli.io.model_folder import write_config
 from mmtx_cli.io.untrusted.bounded_file import (
     MAX_CONFIG_BYTES,
     RefusedFileError,

@@ -12,7 +12,8 @@ from mmtx_cli.config.conf_tree import shipped
 from mmtx_cli.config.cross_checks import class_attribute, text_target
 from mmtx_cli.config.preprocessing import PLACE, Preprocessing
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.checkpoint import read_config, save_folder
+from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.io.model_folder import save_folder
 from mmtx_cli.runs.inherit import is_change
 from mmtx_cli.runs.run_dir import check_not_trained
 

@@ -10,7 +10,8 @@ from mmtx_cli.distributed.slurm import requeue
 from mmtx_cli.errors import CheckpointError, ConfigError, Interrupted
 from mmtx_cli.hub.origin import pretrained_count, weights_summary
 from mmtx_cli.io.atomic import make_subfolder, write_json
-from mmtx_cli.io.checkpoint import read_weights, save_folder
+from mmtx_cli.io.checkpoint import read_weights
+from mmtx_cli.io.model_folder import save_folder
 from mmtx_cli.io.redact import redacted
 from mmtx_cli.io.sharded.folder import is_sharded
 from mmtx_cli.metric.direction import has_direction, lower_is_better

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.checkpoint import save_folder
+from mmtx_cli.io.model_folder import save_folder
 from mmtx_cli.model.build import build_model
 from tests.messages import raises
 from tests.tiny import composed, gradients, tiny_batch, tiny_model
