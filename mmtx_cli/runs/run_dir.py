@@ -15,6 +15,7 @@ from mmtx_cli import __version__
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import LOCK, appending, atomic_write, remove_leftovers, write_json
+from mmtx_cli.io.checkpoint_files.keep import checkpoint_files
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.io.redact import redacted, redacted_text
 
@@ -34,7 +35,8 @@ def check_not_trained(plain: Mapping[str, Any]) -> None:
     run_dir = Path(plain["run_dir"])
     if not is_first_process() or plain.get("resume"):
         return
-    if (run_dir / "checkpoints" / "last.ckpt").exists():
+    saves = run_dir / "checkpoints"
+    if (saves / "last.ckpt").exists() or checkpoint_files(saves):
         raise ConfigError(
             f"run_dir={run_dir}: already contains a trained model; use another folder, "
             "or resume that run with resume=true"

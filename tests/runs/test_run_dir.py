@@ -55,9 +55,10 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     assert list(open_run({"run_dir": str(tmp_path / "run")}).iterdir()) == []
 
 
-def test_a_trained_run_is_not_written_over(tmp_path):
+@pytest.mark.parametrize("name", ["last.ckpt", "previous.ckpt", "best.ckpt"])
+def test_a_trained_run_is_not_written_over(name, tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    (tmp_path / "checkpoints" / name).touch()
     with raises(ConfigError, f"run_dir={tmp_path}: ", "trained model", "resume=true"):
         open_run({"run_dir": str(tmp_path)})
     open_run({"run_dir": str(tmp_path), "resume": True})

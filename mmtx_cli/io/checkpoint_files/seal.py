@@ -110,7 +110,9 @@ def write_sealed(path: Path, save: Callable[[Any], None], step: int) -> None:
         try:
             save(writer)
         except RuntimeError as error:
-            raise writer.error or error from error
+            if writer.error is None:
+                raise
+            raise writer.error from error
         writer.close()
 
 
