@@ -12,6 +12,7 @@ epochs.
 
 import argparse
 import io
+import multiprocessing
 import os
 import statistics
 import sys
@@ -176,31 +177,42 @@ def litdata_of(folder: Path, contents: list[bytes]) -> Callable[[int], Iterable]
     return lambda epoch: loader
 
 
-def rate(batches: Iterable) -> float:
-    """Return samples per second of an epoch, after the first batches.
+def cpu_seconds() -> float:
+    """Return the processor time of this process and all workers so far."""
+    ticks = 0
+    for process in (None, *multiprocessing.active_children()):
+        stat = Path(f"/proc/{process.pid if process else 'self'}/stat").read_text()
+        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def rate(batches: Iterable) -> tuple[float, float]:
+    """Return samples per second of an epoch and per processor second, after the first batches.
 
     Those were loaded ahead, or include the start of the workers.
     """
-    begin, count = 0.0, 0
+    begin, used, count = 0.0, 0.0, 0
     for number, batch in enumerate(batches):
         if number == SKIPPED:
-            begin = time.perf_counter()
+            begin, used = time.perf_counter(), cpu_seconds()
         count += len(batch) if number > SKIPPED else 0
-    return count / (time.perf_counter() - begin)
+    return count / (time.perf_counter() - begin), count / (cpu_seconds() - used)
 
 
 def compare(title: str, sides: dict[str, Callable[[int], Iterable]], epochs: int) -> None:
     """Print the median rates of the sides, whose epochs alternate."""
-    rates: dict[str, list[float]] = {name: [] for name in sides}
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for epoch in range(epochs):
         for name, side in sides.items():
             rates[name].append(rate(side(epoch)))
-    medians = {name: statistics.median(found[1:]) for name, found in rates.items()}
-    mine = medians["mmtx"]
-    print(title)
-    for name, found in medians.items():
-        spread = f"{min(rates[name][1:]):,.0f} to {max(rates[name][1:]):,.0f}"
-        print(f"  {name:11} {found:9,.0f} per second ({spread}), mmtx is {mine / found:.2f} times")
+    for which, unit in enumerate(("second", "processor second")):
+        found = {name: [pair[which] for pair in pairs[1:]] for name, pairs in rates.items()}
+        mine = statistics.median(found["mmtx"])
+        print(f"{title}, samples per {unit}")
+        for name, values in found.items():
+            median = statistics.median(values)
+            spread = f"{min(values):,.0f} to {max(values):,.0f}"
+            print(f"  {name:11} {median:9,.0f} ({spread}), mmtx is {mine / median:.2f} times")
 
 
 def startup(folder: Path) -> None:
@@ -259,9 +271,9 @@ def main() -> None:
             "webdataset": webdataset_of(manifest, raw=False),
             "litdata": litdata_of(folder, contents),
         }
-        compare(f"decoded to {SIDE} x {SIDE}:", sides, args.epochs)
+        compare(f"decoded to {SIDE} x {SIDE}", sides, args.epochs)
         raw = {"mmtx": our_bytes(manifest), "webdataset": webdataset_of(manifest, raw=True)}
-        compare("raw bytes:", raw, args.epochs)
+        compare("raw bytes", raw, args.epochs)
         memory(manifest)
 
 

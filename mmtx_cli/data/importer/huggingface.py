@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from mmtx_cli.data.importer.byte_rows import LocatedRow, Table, packed_rows
 from mmtx_cli.data.importer.found import Found
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.manifest.row_parser import is_split_name, parse_split
+from mmtx_cli.data.shards.byte_rows import LocatedRow, Table, packed_rows
 from mmtx_cli.errors import ConfigError, DataError
 
 
@@ -40,7 +40,8 @@ def _loaded(settings: Settings) -> Any:
     try:
         if os.path.isdir(source):
             return datasets.load_from_disk(source)
-        return datasets.load_dataset(source, settings["config"], streaming=True)
+        revision = settings["revision"]
+        return datasets.load_dataset(source, settings["config"], revision=revision, streaming=True)
     # the library raises errors of many kinds for what cannot be found, reached or read
     except Exception as error:
         reason = " ".join(str(error).split())[:300]

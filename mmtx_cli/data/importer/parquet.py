@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.importer.byte_rows import LocatedRow, Table, packed_rows
 from mmtx_cli.data.importer.found import Found
 from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.shards.byte_rows import LocatedRow, Table, packed_rows
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, check_regular
 
