@@ -69,13 +69,20 @@ def test_training_is_the_same_to_the_bit(manifest, train):
     args = [*COMMON, f"data.path={manifest}"]
     listed = train("list", 10**9, *args)
     assert_equal_runs(listed, train("table", 1, *args))
+
+
+@pytest.mark.slow
+def test_later_runs_open_what_the_first_one_stored_and_resume_those_with_lists(manifest, train):
+    args = [*COMMON, f"data.path={manifest}"]
+    listed = train("first-list", 10**9, *args)
+    assert_equal_runs(listed, train("first-table", 1, *args))
     # a second run opens what the first one stored
     assert_equal_runs(listed, train("again", 1, *args))
     # the digests of the rows are the same, so that a run of an earlier version can go on
     args = ["pretrain", "resume=true", "trainer.max_steps=12"]
-    train("list", 1, *args)
-    train("table", 10**9, *args)
-    assert_equal_runs(listed, listed.with_name("table"))
+    train("first-list", 1, *args)
+    train("first-table", 10**9, *args)
+    assert_equal_runs(listed, listed.with_name("first-table"))
 
 
 @pytest.mark.slow
