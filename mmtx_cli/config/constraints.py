@@ -96,6 +96,7 @@ ARGUMENT_BOUNDS: dict[str, tuple[float | int, float | int]] = {
             "width",
             "num_heads",
             "patch_size",
+            "grid_size",
             "stride",
             "tubelet_size",
             "tokens_per_frame",

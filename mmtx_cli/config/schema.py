@@ -108,9 +108,8 @@ class DataSettings:
     """Batch texts of similar length together. This reduces padding, but makes batches less diverse,
     which hurts training on small data sets."""
     token_budget: int | None = None
-    """Tokens of a training batch over all devices, with padding: batches of short texts (and small
-    images, with resize_mode=naflex) have more samples. Replaces batch_size in training. Lengths
-    count in multiples of 8."""
+    """Tokens of a training batch over all devices, with padding, in place of batch_size. Lengths of
+    texts (and of images with resize_mode=naflex) count in multiples of 8."""
     batch_multiple: int = 1
     """With token_budget, the number of samples of each batch is a multiple of this; with several
     devices, set it to their number or a multiple of it."""
@@ -132,8 +131,7 @@ class DataSettings:
     pin_memory: bool | None = None
     """Put batches into page-locked memory, for asynchronous copies (default: if there is a GPU)."""
     prefetch: int = 0
-    """Batches that are copied to the GPU ahead, while it computes; 0 copies each when it is
-    needed."""
+    """Batches that are copied to the GPU ahead, while it computes."""
     limit_samples: int | None = None
     """Use only the first rows of each split, for a quick trial."""
     max_unreadable_fraction: float = 0.01
@@ -196,8 +194,7 @@ class TrainerSettings:
     gradient_clip_val: float | None = 1.0
     """Maximum gradient norm; null disables clipping."""
     compile: bool | str = False
-    """Compile with torch.compile: true for the whole model, blocks for each repeated block, which
-    takes a fraction of the time to compile."""
+    """torch.compile: true for the whole model; blocks for each block, which compiles faster."""
     activation_checkpointing: bool = False
     """Recompute the activations of encoder blocks in the backward pass (Chen et al. 2016)."""
     encoder_micro_batch: int | None = None

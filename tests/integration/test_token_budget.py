@@ -2,13 +2,16 @@
 
 import csv
 import json
+import signal
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from mmtx_cli.cli import main
-from tests.command_line import CONTRASTIVE, mmtx, refused, succeeded
+from tests.command_line import CONTRASTIVE, mmtx, refused, stopped, succeeded
 from tests.messages import mentions
 
 NAFLEX = (
@@ -80,6 +83,27 @@ def test_two_processes_learn_what_one_does(manifest, tmp_path):
     assert len(one) == len(both) == 6
     for a, b in zip(one, both, strict=True):
         assert a == pytest.approx(b, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_ends_as_one_never_stopped(manifest, tmp_path):
+    args = ["pretrain", *PAIRS, "data.token_budget=200", f"data.path={manifest}"]
+    args += ["trainer.max_steps=40", "data.num_workers=1", "data.prefetch=2"]
+    whole = succeeded(mmtx(*args, f"run_dir={tmp_path / 'whole'}"))
+    broken = tmp_path / "broken"
+    done = stopped(
+        [*args, f"run_dir={broken}"],
+        None,
+        signal.SIGINT,
+        lambda: (broken / "metrics.csv").exists() and len(losses(broken)) >= 11,
+    )
+    assert done.returncode == 130, done.stderr
+    assert 11 <= len(losses(broken)) < 40, "the run was to be stopped in the middle"
+    more = ["resume=true", f"run_dir={broken}", "data.num_workers=0", "data.prefetch=0"]
+    succeeded(mmtx("pretrain", *more))
+    a, b = (load_file(run / "model" / "model.safetensors") for run in (whole, broken))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert losses(whole) == losses(broken)
 
 
 FAULTS = {

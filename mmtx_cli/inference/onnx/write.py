@@ -120,6 +120,11 @@ def exportable_head(model: MultimodalModel, source: str) -> str:
             f"{source}: this model reads precomputed features ({', '.join(features)}), so it "
             "captions no files; export it without format"
         )
+    if any(encoder.reads_patches for encoder in model.encoder.values()):
+        raise ConfigError(
+            f"{source}: format=onnx needs images of one size, and this model reads them in their "
+            "own aspect ratio (data.resize_mode=naflex); export it without format"
+        )
     return names[0]
 
 

@@ -33,7 +33,7 @@ ACTIONS = ("cache", "check", "create", "import", "index", "shard")
         ("mmtx finetune data.augment.", [f"data.augment.{k}=" for k in ("color", "flip", "scale")]),
         (
             "mmtx finetune data.resize_mode=",
-            [f"data.resize_mode={word}" for word in ("crop", "pad", "squash")],
+            [f"data.resize_mode={word}" for word in ("crop", "naflex", "pad", "squash")],
         ),
         ("mmtx finetune trainer.progress=", ["trainer.progress=false", "trainer.progress=true"]),
         ("mmtx finetune data.batch_size=", ["data.batch_size=32"]),
