@@ -87,9 +87,10 @@ class DataSettings:
     """Different probabilities for individual modalities, e.g. {image: 0.5}."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     batch_size: int = 32
-    """Samples per step over all devices together."""
+    """Samples per step over all devices together; auto: the largest that fit."""
     eval_batch_size: int | None = None
-    """Samples per step and device in validation and inference (default: batch_size)."""
+    """Samples per step and device in validation and inference (default: batch_size); auto, in eval
+    and caption: the largest that fit."""
     length_bucketing: bool = False
     """Batch texts of similar length together. This reduces padding, but makes batches less diverse,
     which hurts training on small data sets."""
