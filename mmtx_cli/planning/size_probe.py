@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -34,7 +35,7 @@ class FixedBatches(ProbeData):
 
     batch: Batch
 
-    def train_dataloader(self) -> "Repeated":
+    def train_dataloader(self) -> Any:
         """Return the micro-batches of a few steps."""
         return Repeated(self.module, self.batch)
 

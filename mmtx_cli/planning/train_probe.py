@@ -44,7 +44,7 @@ from mmtx_cli.types import Batch
 
 LARGEST_STEPS = 3
 """Steps on the largest batch: the first one sets up the optimizer, the second one is measured."""
-SINGLE = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+SINGLE: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
 class ProbeData(TrainingData):

@@ -5,6 +5,8 @@ In the configuration that is checked and stored, a number stands instead of ``au
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -61,7 +63,7 @@ def take_auto(cfg: DictConfig, trains: bool) -> bool:
     return not cfg.get("resume")
 
 
-def faults_of(found: list[str], data: DictConfig, trains: bool) -> list[str]:
+def faults_of(found: list[str], data: Mapping[str, Any], trains: bool) -> list[str]:
     """Return why the batch size cannot be found.
 
     Args:
