@@ -8,8 +8,7 @@ from mmtx_cli.planning.batch_size import find_size
 from mmtx_cli.planning.memory import process_age
 from mmtx_cli.planning.run import plan_run
 from mmtx_cli.planning.suggest_batch import suggesting_batch_size
-from mmtx_cli.runs.auto_batch import set_size, take_auto
-from mmtx_cli.runs.plan_key import take_plan
+from mmtx_cli.runs.before_run import set_size, take_auto, take_plan
 from mmtx_cli.runs.resolve import train_config
 from mmtx_cli.runs.run_dir import check_not_trained
 from mmtx_cli.training.run import train

@@ -95,9 +95,10 @@ class DataSettings:
     """Different probabilities for individual modalities, e.g. {image: 0.5}."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     batch_size: int = 32
-    """Samples per step over all devices together."""
+    """Samples per step over all devices together; auto: the largest that fit."""
     eval_batch_size: int | None = None
-    """Samples per step and device in validation and inference (default: batch_size)."""
+    """Samples per step and device in validation and inference (default: batch_size); auto, in eval
+    and caption: the largest that fit."""
     order: str = "random"
     """random: samples are shuffled over the whole data set; shards: tar shards are read in random
     order, and the samples of shard_window of them are mixed, so that reads are nearly

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +44,7 @@ from mmtx_cli.types import Batch
 
 LARGEST_STEPS = 3
 """Steps on the largest batch: the first one sets up the optimizer, the second one is measured."""
-SINGLE: Mapping[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+SINGLE: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
 class ProbeData(TrainingData):
@@ -152,25 +152,30 @@ def measure_training(request: Request, begun: float, write: Callable[[dict], Non
     found["workers"] = default_workers() if workers is None else workers
     done = len(data.timed.busy)
     found["loader"] = loader_seconds(data.batches_from(done)) if found["workers"] else None
-    write(
-        found
-        | {
-            "world": world,
-            "device": device_name(trainer),
-            "built_seconds": built,
-            "first_seconds": data.timed.first_seconds,
-            "loader_start": data.timed.start_seconds,
-            "step": data.timed.figures,
-            "accumulate": settings.accumulate_grad_batches,
-            "steps": length.steps,
-            "counts_steps": run.trainer.max_steps is not None,
-            "epoch_batches": len(loaders.order),
-            "batch_size": loaders.order.size,
-            "train_samples": len(loaders.train),
-            "val_samples": len(data.validation or ()),
-            "components": components_of(module.model),
-        }
-    )
+    found |= {
+        "world": world,
+        "device": device_name(trainer),
+        "built_seconds": built,
+        "steps": length.steps,
+        "counts_steps": run.trainer.max_steps is not None,
+        "components": components_of(module.model),
+    }
+    write(found | figures_of(data))
+
+
+def figures_of(data: ProbeData) -> dict[str, Any]:
+    """Return the figures of the loaders and of the steps."""
+    assert data.timed is not None
+    return {
+        "first_seconds": data.timed.first_seconds,
+        "loader_start": data.timed.start_seconds,
+        "step": data.timed.figures,
+        "accumulate": data.module.accumulate,
+        "epoch_batches": len(data.order),
+        "batch_size": data.order.size,
+        "train_samples": len(data.train),
+        "val_samples": len(data.validation or ()),
+    }
 
 
 def assembled(

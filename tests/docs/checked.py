@@ -75,9 +75,12 @@ class Checker:
         """What ends each command where it would begin."""
         return [
             patch("hydra._internal.hydra.Hydra.get_mode", nothing),  # composes once more
+            patch("mmtx_cli.command.training.train", self.trained),
+            patch("mmtx_cli.command.training.plan_run", lambda run, before: self.trained(run)),
+            *(patch(f"mmtx_cli.command.{name}.plan_run", begin) for name in ("eval", "caption")),
             *(
-                patch(f"mmtx_cli.command.{name}.train", self.trained)
-                for name in ("finetune", "pretrain")
+                patch(f"mmtx_cli.command.{name}.find_size", lambda *_: 32)
+                for name in ("training", "eval", "caption")
             ),
             patch("mmtx_cli.runs.resolve.resume_config", begin),
             patch("mmtx_cli.command.eval.evaluate", begin),

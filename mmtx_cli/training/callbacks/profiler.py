@@ -13,8 +13,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.io.atomic import make_subfolder
-from mmtx_cli.report.profile import Profile, Spent, markdown, print_profile
 from mmtx_cli.runs.profile import peak_memory
+from mmtx_cli.training.callbacks.profile_summary import Profile, Spent, markdown, print_profile
 
 WARM_UP = 5
 """Steps before the first that is recorded: they set up kernels, caches and workers."""

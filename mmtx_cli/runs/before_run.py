@@ -1,10 +1,11 @@
-"""``data.batch_size=auto`` and ``data.eval_batch_size=auto``: numbers that are found before a run.
+"""``plan``, and ``auto`` for batch sizes: what is done before a run, and is not stored with it.
 
-The configuration never holds the word when it is checked and stored: the number stands there.
+In the configuration that is checked and stored, a number stands instead of ``auto``.
 """
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig
@@ -15,6 +16,25 @@ from mmtx_cli.errors import ConfigError
 
 AUTO = "auto"
 BATCH, EVAL_BATCH = "batch_size", "eval_batch_size"
+
+
+def take_plan(cfg: DictConfig) -> bool:
+    """Remove ``plan`` from a configuration and return it.
+
+    A value of another type is left there, and reported with all other faults.
+
+    Raises:
+        ConfigError: if a resumed run is to be planned.
+    """
+    value = cfg.get("plan", False)
+    if value is not None and not isinstance(value, bool):
+        return False
+    cfg.pop("plan", None)
+    if value and cfg.get("resume"):
+        raise ConfigError(
+            "plan: a resumed run shows the time left while it trains; remove plan or resume"
+        )
+    return bool(value)
 
 
 def take_auto(cfg: DictConfig, trains: bool) -> bool:
@@ -43,7 +63,7 @@ def take_auto(cfg: DictConfig, trains: bool) -> bool:
     return not cfg.get("resume")
 
 
-def faults_of(found: list[str], data: DictConfig, trains: bool) -> list[str]:
+def faults_of(found: list[str], data: Mapping[str, Any], trains: bool) -> list[str]:
     """Return why the batch size cannot be found.
 
     Args:
