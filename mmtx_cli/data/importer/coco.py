@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.importer.formats.json_file import is_id, read_json
 from mmtx_cli.data.importer.found import Found, staging_of
-from mmtx_cli.data.importer.json_file import is_id, read_json
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import by_split, image_folders
 from mmtx_cli.errors import DataError, truncate

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.importer.formats.json_file import read_json
 from mmtx_cli.data.importer.found import Found, staging_of
-from mmtx_cli.data.importer.json_file import read_json
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import image_folder
 from mmtx_cli.data.manifest.splits import split_of

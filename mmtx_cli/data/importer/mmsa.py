@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.data.importer.formats.pickled import plain, read_pickle
 from mmtx_cli.data.importer.found import Found, staging_of, with_notes
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import example_of
-from mmtx_cli.data.importer.pickled import plain, read_pickle
 from mmtx_cli.errors import ConfigError, DataError, truncate
 from mmtx_cli.io.atomic import atomic_write
 

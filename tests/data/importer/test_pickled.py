@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mmtx_cli.data.importer import pickled
-from mmtx_cli.data.importer.pickled import plain, read_pickle
+from mmtx_cli.data.importer.formats.pickled import plain, read_pickle
 from mmtx_cli.errors import DataError
 from tests.messages import mentions, raises
 
@@ -112,7 +112,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_nothing(protocol, tmp_path
         b"__builtin__\napply",
         b"copyreg\n_reconstructor",
         b"functools\npartial",
-        b"mmtx_cli.data.importer.pickled\nread_pickle",
+        b"mmtx_cli.data.importer.formats.pickled\nread_pickle",
     ],
 )
 def test_nothing_but_stand_ins_can_be_named(name, tmp_path):
