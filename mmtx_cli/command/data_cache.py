@@ -9,7 +9,7 @@ from mmtx_cli.config.help.yaml_comments import example
 from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.file_errors import reason
-from mmtx_cli.runs.feature_cache import parts_of
+from mmtx_cli.runs.cached_features.feature_cache import parts_of
 from mmtx_cli.runs.inherit import inherit_data
 from mmtx_cli.runs.resolve import resolve_config
 from mmtx_cli.runs.run_config import CacheConfig

@@ -12,8 +12,8 @@ from mmtx_cli.planning.memory import process_age
 from mmtx_cli.planning.run import plan_run
 from mmtx_cli.planning.suggest_batch import suggesting_batch_size
 from mmtx_cli.runs.before_run import set_size, take_auto, take_plan
+from mmtx_cli.runs.cached_features.feature_cache import cache_faults
 from mmtx_cli.runs.check import manifests
-from mmtx_cli.runs.feature_cache import cache_faults
 from mmtx_cli.runs.inherit import check_heads_eval_only, inherit, inherit_data
 from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import EvalConfig

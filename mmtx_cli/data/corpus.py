@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import MODALITIES, Preprocessing
-from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.data.cache.entries import Cache, CacheIndex, Reader
 from mmtx_cli.data.dataset import ManifestDataset

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mmtx_cli.config.schema import CorpusSettings, DataSettings
+from mmtx_cli.config.data_settings import CorpusSettings, DataSettings
 from mmtx_cli.data.manifest.concat import joined
 from mmtx_cli.data.manifest.read import Manifest, read_manifest
 from mmtx_cli.data.sampling.mixture_spec import Mixing

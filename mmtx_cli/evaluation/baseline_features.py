@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.config.schema import DataSettings
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.data.corpus import Corpus
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.manifest.sample import Sample

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmtx_cli.config.schema import DataSettings
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.data.corpus import Corpus, usable
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.manifest.sample import Sample

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.errors import DataError
 from mmtx_cli.evaluation.result_file import add_figures, write_result
-from mmtx_cli.runs.feature_cache import check_cache, open_cache
+from mmtx_cli.runs.cached_features.feature_cache import check_cache, open_cache
 from mmtx_cli.runs.inherit import without_labels
 from mmtx_cli.runs.model_config import portable_nodes
 from mmtx_cli.runs.run_config import EvalConfig

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmtx_cli.config.schema import DataSettings
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.data.cache.card import BODY, Card, cards
 from mmtx_cli.data.cache.module_outputs import ModuleOutputs
 from mmtx_cli.data.cache.writer import ShardWriter
@@ -26,7 +26,7 @@ from mmtx_cli.io.file_errors import megabytes
 from mmtx_cli.io.progress import track
 from mmtx_cli.model.build import build_encoders, build_teacher
 from mmtx_cli.model.initialize import check_stored, load_initial
-from mmtx_cli.runs.cache_cards import encoder_card, teacher_card
+from mmtx_cli.runs.cached_features.cache_cards import encoder_card, teacher_card
 from mmtx_cli.runs.model_config import portable_nodes
 from mmtx_cli.runs.precomputed_features import set_feature_statistics
 from mmtx_cli.runs.run_config import CacheConfig, with_facts

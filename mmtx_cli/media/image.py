@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from mmtx_cli.config.schema import MAX_IMAGE_PIXELS
+from mmtx_cli.config.data_settings import MAX_IMAGE_PIXELS
 from mmtx_cli.media.errors import OUT_OF_MEMORY, UnreadableError
 from mmtx_cli.media.jpeg import JPEG_START, StrictJpeg, plain_jpeg, scan_bound
 from mmtx_cli.media.regular_file import open_regular, size_of

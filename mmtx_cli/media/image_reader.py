@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mmtx_cli.config.schema import MAX_IMAGE_PIXELS
+from mmtx_cli.config.data_settings import MAX_IMAGE_PIXELS
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import FORMATS, SMALL_BYTES, decode_image, decode_small
 from mmtx_cli.media.regular_file import open_regular, size_of

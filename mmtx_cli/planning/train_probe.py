@@ -27,7 +27,6 @@ from mmtx_cli.planning.saved_tensors import SavedTensors
 from mmtx_cli.planning.timed import Timed, loader_seconds
 from mmtx_cli.runs.run_config import TrainConfig
 from mmtx_cli.runs.run_dir import open_run
-from mmtx_cli.training.accumulation import StepLoader
 from mmtx_cli.training.assemble import (
     RunData,
     build_module,
@@ -36,6 +35,7 @@ from mmtx_cli.training.assemble import (
     make_loaders,
     read_data,
 )
+from mmtx_cli.training.batches.accumulation import StepLoader
 from mmtx_cli.training.datamodule import TrainingData
 from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.training.run import check_monitor, finish

@@ -7,7 +7,7 @@ from typing import Any
 from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError, DataError
-from mmtx_cli.runs.feature_cache import cache_faults
+from mmtx_cli.runs.cached_features.feature_cache import cache_faults
 
 
 def check_all(plain: Mapping[str, Any]) -> None:

@@ -9,10 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.config.cross_checks import class_attribute, is_trained, trait
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
-from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.errors import CheckpointError, ConfigError, MmtxError
 
 

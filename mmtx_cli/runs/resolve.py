@@ -9,9 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.conf_tree import shipped
 from mmtx_cli.config.cross_checks import takes_decoder
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.config.groups import DEFAULT_DECODER
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
-from mmtx_cli.config.schema import SECTIONS, DataSettings
+from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.config.validate import check
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.check import check_all

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import (
-    DataSettings,
     GenerationSettings,
     LoggerSettings,
     OptimizerSettings,

@@ -11,9 +11,9 @@ from mmtx_cli.distributed.launch import is_single_process
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.model.initialize import check_stored, load_initial
+from mmtx_cli.runs.cached_features.feature_cache import check_cache, open_cache
 from mmtx_cli.runs.data_changes import check_data_unchanged, row_digests
 from mmtx_cli.runs.fallback import resumed_step
-from mmtx_cli.runs.feature_cache import check_cache, open_cache
 from mmtx_cli.runs.model_config import (
     make_decoder_portable,
     make_portable,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from mmtx_cli.config.schema import DataSettings
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
 from mmtx_cli.data.manifest.sample import Sample
@@ -18,10 +18,10 @@ from mmtx_cli.data.sampling.mixture_order import MixtureOrder, shares
 from mmtx_cli.data.sampling.shard_order import ShardOrder, shard_paths
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.training.accumulation import StepLoader
-from mmtx_cli.training.device_prefetch import DevicePrefetch
+from mmtx_cli.training.batches.accumulation import StepLoader
+from mmtx_cli.training.batches.device_prefetch import DevicePrefetch
+from mmtx_cli.training.batches.token_budget import budget_order, check_budget_world
 from mmtx_cli.training.module import TrainingModule
-from mmtx_cli.training.token_budget import budget_order, check_budget_world
 
 Order = TrainOrder | MixtureOrder | BudgetOrder
 

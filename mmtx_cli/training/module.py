@@ -17,7 +17,7 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.head.base import Head
 from mmtx_cli.model.build import build_model
 from mmtx_cli.model.constrain import constrain
-from mmtx_cli.training.accumulation import with_shares
+from mmtx_cli.training.batches.accumulation import with_shares
 from mmtx_cli.training.divergence import DivergenceGuard
 from mmtx_cli.training.mean_accumulator import MeanAccumulator
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule

@@ -128,7 +128,7 @@ class Timed:
         return WARM + self.steps + 1
 
     def __iter__(self) -> Iterator[Batch]:
-        from mmtx_cli.training.device_prefetch import DevicePrefetch
+        from mmtx_cli.training.batches.device_prefetch import DevicePrefetch
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         batches = [self.batches[i % len(self.batches)] for i in range(len(self))]

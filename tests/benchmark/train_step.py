@@ -26,7 +26,8 @@ set_waiting()  # as the command does; for both sides
 import torch  # noqa: E402
 from paired import Turns  # noqa: E402
 
-from mmtx_cli.config.schema import DataSettings, LoggerSettings, OptimizerSettings, TrainerSettings  # noqa: E402
+from mmtx_cli.config.data_settings import DataSettings  # noqa: E402
+from mmtx_cli.config.schema import LoggerSettings, OptimizerSettings, TrainerSettings  # noqa: E402
 from mmtx_cli.data.quarantine import Quarantine  # noqa: E402
 from mmtx_cli.data.sampling.mixture_spec import Mixing  # noqa: E402
 from mmtx_cli.training.datamodule import TrainingData  # noqa: E402

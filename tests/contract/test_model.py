@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmtx_cli.training.accumulation import with_shares
+from mmtx_cli.training.batches.accumulation import with_shares
 from mmtx_cli.types import FUSED, IGNORE_INDEX, Batch, ModalityInput
 from tests.tiny import (
     FUSIONS,

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.corpus import build_data
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.data.text.tokenizer_choice import pretrained_tokenizer

@@ -8,8 +8,8 @@ import tokenizers
 from hydra.utils import get_class
 
 from mmtx_cli.config.cross_checks import decoder_section
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.config.introspect import TargetError, class_constant
-from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.manifest.read import Manifest
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.manifest.table.derived import stored_value

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-from mmtx_cli.config.schema import DECODE_MEMORY, DECODE_TIMEOUT, MAX_IMAGE_PIXELS, DataSettings
+from mmtx_cli.config.data_settings import (
+    DECODE_MEMORY,
+    DECODE_TIMEOUT,
+    MAX_IMAGE_PIXELS,
+    DataSettings,
+)
 
 GIGABYTE = 10**9
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.corpus import build_data
 from mmtx_cli.data.dataset import ManifestDataset

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmtx_cli.training.device_prefetch import DevicePrefetch, ahead_of
+from mmtx_cli.training.batches.device_prefetch import DevicePrefetch, ahead_of
 from mmtx_cli.types import Batch
 
 

@@ -14,8 +14,8 @@ from mmtx_cli.config.overrides import as_typed
 from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.data.cache.card import BODY, cards
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.runs.cache_cards import encoder_card, teacher_card
-from mmtx_cli.runs.cached_backbone import (
+from mmtx_cli.runs.cached_features.cache_cards import encoder_card, teacher_card
+from mmtx_cli.runs.cached_features.cached_backbone import (
     is_in_freeze,
     is_trained_body,
     keeps_body,

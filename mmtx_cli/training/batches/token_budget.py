@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int
 
-from mmtx_cli.config.schema import DataSettings
+from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.data.dataset import PROMPT, ManifestDataset
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.sampling.budget_order import BudgetOrder
