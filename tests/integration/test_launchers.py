@@ -95,7 +95,7 @@ def test_a_job_of_slurm_is_requeued_and_goes_on(common, tmp_path):
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
     (tmp_path / "scontrol").chmod(0o755)
     run = tmp_path / "run"
-    args = [*common, *TWO, "trainer.max_steps=60", "resume=auto", f"run_dir={run}"]
+    args = [*common, *TWO, "trainer.max_steps=20", "resume=auto", f"run_dir={run}"]
     place = {
         "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
         "MASTER_ADDR": "127.0.0.1",
@@ -126,7 +126,7 @@ def test_a_job_of_slurm_is_requeued_and_goes_on(common, tmp_path):
     assert (tmp_path / "calls").read_text() == "requeue 4321\n"
     first, second = map(ended, start())
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
-    assert json.loads((run / "result.json").read_text())["steps"] == 60
+    assert json.loads((run / "result.json").read_text())["steps"] == 20
     assert (tmp_path / "calls").read_text() == "requeue 4321\n"
 
 
