@@ -8,6 +8,8 @@ import signal
 import subprocess
 from typing import Any
 
+from mmtx_cli.errors import ConfigError
+
 REQUEUE_SIGNALS = [
     getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 ]
@@ -36,12 +38,22 @@ def environments() -> list[Any]:
     """Return Lightning's plugin for a SLURM job; empty if Lightning finds the right one itself.
 
     Lightning takes every job for one of ``srun``, and would requeue it in its own way.
+
+    Raises:
+        ConfigError: if the job does not set the number of tasks of each node.
     """
     if "SLURM_JOB_ID" not in os.environ or is_launched_elastically():
         return []
     from mmtx_cli.distributed.lightning import LightningEnvironment, SLURMEnvironment
 
-    return [SLURMEnvironment(auto_requeue=False) if started_by_srun() else LightningEnvironment()]
+    if not started_by_srun():
+        return [LightningEnvironment()]
+    if external_world() > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise ConfigError(
+            f"SLURM: {external_world()} tasks, but not how many on each node; set "
+            "--ntasks-per-node=N, the value of trainer.devices, instead of --ntasks"
+        )
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def external_world() -> int:

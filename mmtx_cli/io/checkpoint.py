@@ -17,8 +17,7 @@ from mmtx_cli.io.file_errors import is_of_files, reason
 from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.sharded.folder import is_sharded
-from mmtx_cli.io.sharded.tensors import WEIGHTS as WEIGHTS_OF_SHARDS
-from mmtx_cli.io.sharded.tensors import load_meta, load_sharded, stored_tensors
+from mmtx_cli.io.sharded.tensors import load_meta, load_sharded, weight_names
 from mmtx_cli.io.untrusted.bounded_file import (
     MAX_CONFIG_BYTES,
     MAX_TOKENIZER_BYTES,
@@ -98,14 +97,11 @@ def is_onnx_folder(path: Path) -> bool:
 def read_config(path: str) -> dict[str, Any]:
     """Return the config of a trained model; of a model folder, without importing torch."""
     found = find_model(path)
-    if is_sharded(found):
-        names = (n.removeprefix(f"{WEIGHTS_OF_SHARDS}{PREFIX}") for n in stored_tensors(found))
-        config = checked_config(load_meta(found)["config"], found, names)
-        return config if "run" in config else {**config, "early": True}
-    if found.is_dir():
+    if found.is_dir() and not is_sharded(found):
         return read_folder_config(found)
-    checkpoint = load_checkpoint(found, lazily=True)
-    config = checked_config(checkpoint["config"], found, model_tensors(checkpoint))
+    checkpoint = read_meta(found)
+    names = weight_names(found, PREFIX) if is_sharded(found) else model_tensors(checkpoint)
+    config = checked_config(checkpoint["config"], found, names)
     return config if "run" in config else {**config, "early": True}
 
 
@@ -265,7 +261,9 @@ def read_weights(path: str) -> dict[str, Any]:
 def tensor_names(path: str) -> list[str]:
     """Return the names of the tensors of a trained model."""
     found = find_model(path)
-    if found.is_dir() and not is_sharded(found):
+    if is_sharded(found):
+        return weight_names(found, PREFIX)
+    if found.is_dir():
         return list(read_header(found / WEIGHTS))
     return list(model_tensors(load_checkpoint(found, lazily=True, optimizer=False)))
 

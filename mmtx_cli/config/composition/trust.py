@@ -41,6 +41,8 @@ PLACES: Mapping[str, tuple[Any, ...]] = {
 }
 """Folders that Hydra may write to and work in: the values set in conf/, or Hydra's defaults where
 it sets none. Hydra's records hold the configuration with all secrets."""
+JOB_NAME = "${hydra.job.name}"
+"""Interpolation of the submitit launcher; Hydra's schema accepts only a string for its value."""
 _ABSENT = object()
 _WHOLE = re.compile(r"\s*\$\{.*\}\s*", re.S)
 """An interpolation that may resolve to a node, which may contain classes, rather than a string."""
@@ -124,6 +126,8 @@ def _code_faults(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tu
             yield name, "must be a mapping; remove it"
             continue
         for path, value in _leaves(part, name):
+            if value == JOB_NAME:
+                continue
             if isinstance(value, str) and (_WHOLE.fullmatch(value) or value.count("${") > 1):
                 yield path, f"{value!r} could expand to a class; write the value literally"
     for path, value in _leaves(node, ""):

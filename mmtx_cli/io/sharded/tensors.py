@@ -74,6 +74,12 @@ def stored_tensors(folder: Path) -> dict[str, tuple[tuple[int, ...], Any]]:
     return found
 
 
+def weight_names(folder: Path, prefix: str) -> list[str]:
+    """Return the names of the weights below ``prefix``, without it."""
+    whole = f"{WEIGHTS}{prefix}"
+    return [n.removeprefix(whole) for n in stored_tensors(folder) if n.startswith(whole)]
+
+
 def read_metadata(folder: Path) -> "Metadata":
     """Return the metadata of the shards, whose parts cover each tensor exactly.
 

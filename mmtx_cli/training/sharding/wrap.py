@@ -32,6 +32,8 @@ def shard(model: MultimodalModel, mesh: DeviceMesh) -> None:
     register_outputs()
     model.equal_calls = True
     whole = {*unsharded(model)}
+    for parameter in model.parameters():  # FSDP2 shards no other memory formats
+        parameter.data = parameter.data.contiguous()
     for block in blocks_to_shard(model):
         fully_shard(block, mesh=mesh, ignored_params=whole)
     fully_shard(model, mesh=mesh, ignored_params=whole)
