@@ -44,8 +44,12 @@ SIDE, BATCH, WORKERS = 224, 32, 2
 SKIPPED = 16
 
 
-def pictures(num: int) -> list[bytes]:
-    """Return the bytes of ``num`` JPEGs: those of the test data, repeated, or generated ones."""
+def pictures(num: int, sizes: list[tuple[int, int]]) -> list[bytes]:
+    """Return the bytes of ``num`` JPEGs: those of the test data, repeated, or generated ones.
+
+    With ``sizes``, 200 of them are enlarged to these, in turn: people's pictures are larger than
+    those of the test data.
+    """
     data = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data"))
     files = sorted((data / "flickr8k_mini" / "images").glob("*.jpg"))
     found = [path.read_bytes() for path in files]
@@ -55,8 +59,20 @@ def pictures(num: int) -> list[bytes]:
         buffer = io.BytesIO()
         Image.fromarray(small).resize((500, 375), Image.Resampling.BICUBIC).save(buffer, "JPEG")
         found.append(buffer.getvalue())
-    print(f"{len(found)} pictures ({'real' if files else 'generated'}), repeated to {num}")
+    if sizes:
+        found = [enlarged(content, sizes[i % len(sizes)]) for i, content in enumerate(found[:200])]
+    size = statistics.fmean(map(len, found)) / 1000
+    kind = "real" if files else "generated"
+    print(f"{len(found)} pictures ({kind}, {size:.0f} kB), repeated to {num}")
     return [found[i % len(found)] for i in range(num)]
+
+
+def enlarged(content: bytes, size: tuple[int, int]) -> bytes:
+    """Return a JPEG of another size."""
+    buffer = io.BytesIO()
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    image.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
 
 
 def packed(folder: Path, contents: list[bytes], shards: int) -> Path:
@@ -257,10 +273,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num", type=int, default=4000, help="pictures")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument(
+        "--sizes", nargs="*", default=[], help="of the pictures, e.g. 500x375 1920x1080"
+    )
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    contents = pictures(args.num)
+    contents = pictures(args.num, [tuple(map(int, size.split("x"))) for size in args.sizes])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifest = packed(folder, contents, shards=16)
