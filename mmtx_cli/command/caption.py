@@ -1,6 +1,6 @@
 """``mmtx caption``: caption images, videos and audio files, or answer a question about each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> None:
         caption(settings, paths)
 
 
-def wanted_paths(run: CaptionConfig, paths: list[str]) -> list[str]:
+def wanted_paths(run: CaptionConfig, paths: Sequence[str]) -> Sequence[str]:
     """Return the inputs that are to be captioned: with ``sidecar``, those without a caption."""
     check_template(run.template)
     return without_caption(paths, run.sidecar, run.overwrite) if run.sidecar else paths

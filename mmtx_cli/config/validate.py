@@ -60,6 +60,8 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, kind in TYPES.items():
         if key in cfg and (fault := type_fault(cfg[key], kind)):
             yield f"{key}: {fault}"
+    if isinstance(resume := cfg.get("resume"), str) and resume != "auto":
+        yield f"resume: {resume!r} is neither a bool nor auto"
     for key in ("freeze", "trusted_packages", "drop_modalities", "modules", "allowed_hosts"):
         if not isinstance(cfg.get(key, []), list):
             yield f"{key}: {cfg[key]!r} is not a list; write {key}=[{cfg[key]}]"

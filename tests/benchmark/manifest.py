@@ -1,12 +1,13 @@
 """Measure how long a large manifest takes to read, to open again and to train on, and the memory.
 
-Run from the project's root: ``python tests/benchmark/manifest.py rows=10000000 folder=FOLDER``.
-Needs about 600 bytes of disk per row. ``list=true`` reads it as a list of Python objects, as small
-manifests are, ``step=true`` also waits for the first training step, twice: the first run trains
+Run from the project's root: ``python tests/benchmark/manifest.py FOLDER --rows 10000000``. Needs
+about 600 bytes of disk per row. ``--list`` reads it as a list of Python objects, as small manifests
+are, ``--step`` also waits for the first training step, twice: the first run trains
 the tokenizer and tokenizes the captions, the second one opens what the first has stored.
 Each measurement is a process of its own; processor time is that of all its processes.
 """
 
+import argparse
 import json
 import os
 import random
@@ -114,8 +115,13 @@ def first_step(path: Path, folder: Path, env: dict[str, str]) -> tuple[str, floa
 
 def main() -> None:
     """Measure everything."""
-    options = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    rows, folder = int(options.get("rows", "1000000")), Path(options["folder"]).absolute()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--step", action="store_true")
+    options = parser.parse_args()
+    rows, folder = options.rows, options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{rows}.jsonl"
     if not path.exists():
@@ -123,14 +129,14 @@ def main() -> None:
     shutil.rmtree(folder / "cache", ignore_errors=True)
     env = {"MMTX_MANIFEST_CACHE": str(folder / "cache"), "PYTHONPATH": str(Path.cwd())}
     kinds = [("table", "0")]
-    if options.get("list") == "true":
+    if options.list:
         kinds.insert(0, ("list", str(10**12)))
     for kind, least in kinds:
         env["MMTX_TABLE_ROWS"] = least
         for turn in ("first", "second"):
             command = [sys.executable, "-c", OPEN, str(path)]
             report(f"{kind}, {turn} opening", *measured(command, **env))
-        if options.get("step") == "true":
+        if options.step:
             for turn in ("first", "second"):
                 found = first_step(path, folder / "run", env)
                 report(f"{kind}, two steps, {turn} run", *found)

@@ -95,7 +95,7 @@ def test_missing_or_invalid_arguments_are_reported_with_an_example(capsys, setti
         ("action=import importer=cocoa", ["importer=cocoa: ", "'coco'", " importer=coco out="]),
         ("action=import importer=[csv]", ["importer=[csv]: ", "one"]),
         ("action=import importer=csv imags=x", ["imags: ", "'images'"]),
-        ("action=import importer=coco columns.image=a", ["columns.image=a: ", "importer=mmsa;"]),
+        ("action=import importer=coco columns.image=a", ["columns.image=a: ", "importer=mmsa"]),
         ("action=import importer=coco +columns=a", ["+columns=a: ", "importer=csv or"]),
     ],
 )

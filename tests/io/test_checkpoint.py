@@ -14,8 +14,8 @@ from mmtx_cli.io.checkpoint import (
     load_checkpoint,
     read_config,
     read_weights,
-    save_folder,
 )
+from mmtx_cli.io.model_folder import save_folder
 from tests.messages import raises
 
 CONFIG = {

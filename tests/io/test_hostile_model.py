@@ -15,8 +15,8 @@ from mmtx_cli.io.checkpoint import (
     load_checkpoint,
     read_config,
     read_weights,
-    save_folder,
 )
+from mmtx_cli.io.model_folder import save_folder
 from mmtx_cli.io.untrusted import torch_file
 from mmtx_cli.io.untrusted.tensor_checks import is_finite, type_mismatches
 from mmtx_cli.io.untrusted.torch_file import plain_fault

@@ -45,6 +45,7 @@ def test_where_nothing_is_chosen_all_is_taken_over():
         "text": "captions",
         "frame_sampling": "uniform",
         "fps": None,
+        "max_patches": 256,
     }
     assert cfg["num_frames"] == 8, "what an older model does not say is as it was then"
 

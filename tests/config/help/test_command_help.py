@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mmtx_cli.cli import COMMANDS, main
-from mmtx_cli.config import schema as settings
+from mmtx_cli.config import data_settings
 from mmtx_cli.config.conf_tree import (
     ACTIONS,
     MISSING,
@@ -169,7 +169,9 @@ def test_every_setting_is_listed_where_something_is_trained(command, helped):
     for name, schema in SECTIONS.items():
         assert set(setting_paths(name, schema)) <= set(listed)
     assert listed["data.batch_size"][0] == "32"
-    assert f'\n    """{listed["data.batch_size"][1]}"""\n' in Path(settings.__file__).read_text()
+    assert (
+        f'\n    """{listed["data.batch_size"][1]}"""\n' in Path(data_settings.__file__).read_text()
+    )
     assert listed["optimizer.betas"] == ("[0.9,0.98]", None)
     assert listed["trainer.early_stopping"][0] == "null"
     assert listed["trainer.early_stopping.patience"][0] == "5"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mmtx_cli.data.importer import pickled
+from mmtx_cli.data.importer.formats import pickled
 from mmtx_cli.data.importer.formats.pickled import plain, read_pickle
 from mmtx_cli.errors import DataError
 from tests.messages import mentions, raises
