@@ -40,6 +40,11 @@ def budget_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         return
     if select(cfg, "data.mixture"):
         yield "data.token_budget: not available for data.mixture; use data.batch_size"
+    if select(cfg, "data.order") == "shards":
+        yield (
+            "data.token_budget: not available for data.order=shards, since a batch has samples of "
+            "similar length from the whole data set; remove one of them"
+        )
     if (select(cfg, "data.captions_per_sample") or 1) != 1:
         yield (
             "data.token_budget: counts one caption per sample; remove data.captions_per_sample, "

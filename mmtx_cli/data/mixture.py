@@ -29,17 +29,21 @@ def read_corpora(settings: DataSettings, seed: int) -> Manifest:
 
 
 def read_one(corpus: DataSettings | CorpusSettings, seed: int, settings: DataSettings) -> Manifest:
-    """Read the manifest of one corpus; a URL as its root becomes the folder that stands for it."""
-    root = corpus.root
-    if root is not None and is_url(root):
-        root = attach(root, settings.shard_cache, settings.shard_cache_size)
+    """Read the manifest of one corpus."""
     return read_manifest(
         str(corpus.path),
-        root=root,
+        root=local_root(corpus.root, settings),
         split=corpus.split,
         seed=seed,
         allow_outside_root=corpus.allow_outside_root,
     )
+
+
+def local_root(root: str | None, settings: DataSettings) -> str | None:
+    """Return the root of a corpus; of a URL, the local folder that stands for it."""
+    if root is None or not is_url(root):
+        return root
+    return attach(root, settings.shard_cache, settings.shard_cache_size)
 
 
 def mixing_of(settings: DataSettings, heads: Iterable[str]) -> Mixing | None:

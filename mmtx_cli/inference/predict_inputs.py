@@ -135,6 +135,7 @@ def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str,
     Raises DataError if there are no rows, or none has a modality that the model reads.
     """
     from mmtx_cli.data.corpus import build_data
+    from mmtx_cli.data.mixture import local_root
     from mmtx_cli.data.modality_columns import column_of, with_modality
     from mmtx_cli.inference.output_lines import sample_fields as described_row
     from mmtx_cli.runs.inherit import without_labels
@@ -143,7 +144,7 @@ def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str,
     # targets of new rows are ignored: they may be unknown to the model
     manifest = read_manifest(
         str(data.path),
-        root=data.root,
+        root=local_root(data.root, data),
         split=data.split,
         seed=run.seed,
         allow_outside_root=data.allow_outside_root,

@@ -46,6 +46,12 @@ def remedy(run: RunConfig, paths: Sequence[str], in_worker: bool) -> str:
     """
     if in_worker:
         return "a process that loads data needs more: use fewer, data.num_workers=1"
+    if isinstance(run, TrainConfig) and run.data.token_budget is not None:
+        budget = run.data.token_budget
+        return (
+            f"with data.token_budget={budget} a batch does not fit; data.token_budget={budget // 2}"
+            " may fit"
+        )
     size, key = used_size(run), key_of(run)
     single = not STARTED and is_first_process()
     found = largest_below(run, size, paths) if single and size > 1 else None

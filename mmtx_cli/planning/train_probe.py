@@ -9,7 +9,14 @@ from typing import Any
 import torch
 
 from mmtx_cli.config.schema import TrainerSettings
-from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, default_workers, make_loader
+from mmtx_cli.data.loader import (
+    EvaluationSampler,
+    TrainSampler,
+    collate_of,
+    default_workers,
+    make_loader,
+)
+from mmtx_cli.data.sampling.budget_order import BudgetOrder
 from mmtx_cli.distributed.launch import is_single_process
 from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS
 from mmtx_cli.distributed.lightning import pl
@@ -68,7 +75,14 @@ class ProbeData(TrainingData):
         self.timed: Timed | None = None
 
     def largest(self) -> Batch:
-        """Return the largest batch of a device."""
+        """Return the largest batch of a device.
+
+        Of batches that are filled by tokens, that is the one with most, counted with padding.
+        """
+        if isinstance(self.order, BudgetOrder):
+            rows = self.order.largest()
+            share = rows[: len(rows) // self.world]
+            return collate_of(self.train, self.round_to)([self.train[(0, int(i))] for i in share])
         size = self.order.size // self.world
         return batch_of(self.examples, self.train, size, self.round_to)
 

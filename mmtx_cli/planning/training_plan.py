@@ -35,6 +35,8 @@ def measured_or_estimated(run: TrainConfig) -> tuple[Figures, list[str]]:
 
     If it does not fit, they are extrapolated from two smaller ones.
     """
+    if run.data.token_budget is not None:
+        return measured_budget(run), []
     with work_folder(run.run_dir) as folder:
         tried: list[Figures] = []
         size = run.data.batch_size
@@ -61,6 +63,22 @@ def measured_or_estimated(run: TrainConfig) -> tuple[Figures, list[str]]:
     return extrapolated(tried, run.data.batch_size), [note]
 
 
+def measured_budget(run: TrainConfig) -> Figures:
+    """Return the figures of a run whose batches are filled by tokens.
+
+    Raises:
+        ConfigError: if a batch does not fit.
+    """
+    with work_folder(run.run_dir) as folder:
+        answer = measured(Request("training", variant(run, folder)))
+    if answer.out_of_memory:
+        raise ConfigError(
+            f"plan: a batch of data.token_budget={run.data.token_budget} tokens does not fit into "
+            "the memory of the device; set a smaller one"
+        )
+    return answer.lines[-1]
+
+
 def combined(run: TrainConfig, figures: Figures, before: float, notes: list[str]) -> Figures:
     """Return the plan that follows from measured figures.
 
@@ -72,7 +90,7 @@ def combined(run: TrainConfig, figures: Figures, before: float, notes: list[str]
     """
     memory = memory_of(run.trainer, figures, notes)
     times = times_of(run.trainer, figures, before)
-    counts = figures["components"]
+    counts, budget = figures["components"], run.data.token_budget
     saves = 2 if figures["validation"] else 1  # last.ckpt, and best.ckpt of a validation
     disk = {
         "checkpoints": saves * figures["checkpoint_bytes"],
@@ -84,7 +102,7 @@ def combined(run: TrainConfig, figures: Figures, before: float, notes: list[str]
         "command": run.command,
         "device": figures["device"],
         "devices": figures["world"],
-        "batch_size": run.data.batch_size,
+        **({"token_budget": budget} if budget else {"batch_size": run.data.batch_size}),
         "train_samples": figures["train_samples"],
         "val_samples": figures["val_samples"],
         "parameters": {

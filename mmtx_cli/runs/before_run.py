@@ -82,6 +82,11 @@ def faults_of(found: list[str], data: Mapping[str, Any], trains: bool) -> list[s
             "data.batch_size=auto: not for data.mixture, in which the batch size also decides how "
             "the corpora are drawn; set a number, and see with plan=true whether it fits"
         )
+    if trains and data.get("token_budget") is not None:
+        faults.append(
+            "data.batch_size=auto: not with data.token_budget, which takes the place of a batch "
+            "size; remove one of them"
+        )
     if not is_single_process() and "LOCAL_RANK" not in os.environ:
         faults.append(
             f"data.{found[0]}=auto: not where a launcher starts the processes; run the command "

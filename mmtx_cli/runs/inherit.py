@@ -1,7 +1,7 @@
 """Settings that a command inherits from a trained model unless the user sets them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -14,6 +14,8 @@ from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from mmtx_cli.errors import CheckpointError, ConfigError, MmtxError
+from mmtx_cli.io.redact import redacted_text
+from mmtx_cli.media.shard.remote import is_url
 
 
 def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
@@ -219,12 +221,44 @@ def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
 
 
 def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
-    """Use the data that the model was trained on, unless other data are named."""
+    """Use the data that the model was trained on, unless other data are named.
+
+    Raises:
+        ConfigError: if they are fetched from a URL that the user has not given.
+    """
     if cfg.data.get("path") is None and not cfg.data.get("mixture"):
+        given = {"data.root"} if cfg.data.get("root") is not None else set()
+        check_urls_given(stored["data"], given, f"ckpt={cfg.ckpt}")
         names = {field.name for field in fields(DataSettings)}
         for key, value in stored["data"].items():
             if key in names and cfg.data.get(key) is None:
                 cfg.data[key] = value
+
+
+def check_urls_given(data: Mapping[str, Any], given: Collection[str], source: str) -> None:
+    """Check that no URL in a stored section ``data`` is fetched that the user has not given.
+
+    The section may come from someone else, and a request reveals who made it, and may reach
+    servers that only this machine can.
+
+    Args:
+        data: The section.
+        given: Dotted keys that the user has set.
+        source: Where the section is from, for the message.
+
+    Raises:
+        ConfigError: naming the URL, and the key to set.
+    """
+    roots = [("data.root", data.get("root"))]
+    roots += [("data.mixture", corpus.get("root")) for corpus in data.get("mixture") or ()]
+    for key, root in roots:
+        if isinstance(root, str) and is_url(root) and key not in given:
+            shown = redacted_text(root)
+            value = "…" if key == "data.mixture" else shown
+            raise ConfigError(
+                f"{source}: its data are fetched from {shown}, which may be someone else's choice; "
+                f"if you trust it, set {key}={value}"
+            )
 
 
 def without_labels(stored: Mapping[str, Any]) -> Mapping[str, Any]:

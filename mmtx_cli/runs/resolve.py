@@ -15,6 +15,7 @@ from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.config.validate import check
 from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.media.shard.remote import is_url
 from mmtx_cli.runs.check import check_all
 from mmtx_cli.runs.choices import read_choices
 from mmtx_cli.runs.inherit import has_new_head, has_weights, inherit, is_change
@@ -119,8 +120,8 @@ def frozen_config(
 
 def make_absolute(cfg: DictConfig) -> None:
     """Make paths absolute, so that a run can be resumed from any folder."""
-    for key in ("path", "root", "tokenizer", "cache"):
-        if cfg.data and isinstance(cfg.data.get(key), str):
+    for key in ("path", "root", "tokenizer", "cache", "shard_cache"):
+        if cfg.data and isinstance(cfg.data.get(key), str) and not is_url(cfg.data[key]):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
     for node in (cfg.head or {}).values():
         teacher = node.get("teacher") if OmegaConf.is_dict(node) else None
@@ -132,7 +133,8 @@ def make_absolute(cfg: DictConfig) -> None:
             cfg[key].weights = os.path.abspath(os.path.expanduser(weights))
     for corpus in (cfg.data.get("mixture") if cfg.data else None) or ():
         for key in ("path", "root"):
-            if OmegaConf.is_dict(corpus) and isinstance(corpus.get(key), str):
+            value = corpus.get(key) if OmegaConf.is_dict(corpus) else None
+            if isinstance(value, str) and not is_url(value):
                 corpus[key] = os.path.abspath(os.path.expanduser(corpus[key]))
 
 

@@ -22,6 +22,7 @@ from mmtx_cli.io.redact import HIDDEN, redacted
 from mmtx_cli.io.sharded.folder import recovered
 from mmtx_cli.io.untrusted.yaml_reader import check_yaml, read_yaml_text
 from mmtx_cli.runs.fallback import intact_config
+from mmtx_cli.runs.inherit import check_urls_given
 
 CHANGEABLE = (
     "trainer",
@@ -78,7 +79,11 @@ def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     if faults:
         raise ConfigError(*faults)
     saved_plain: Any = OmegaConf.to_container(saved)
-    for key in dict.fromkeys([*overridden(cfg), *redacted_keys(saved_plain)]):
+    keys = [*overridden(cfg)]
+    roots = ("data.root", "data.mixture")
+    same = [key for key in roots if value(given, key) == value(saved_plain, key)]
+    check_urls_given(saved_plain.get("data") or {}, [*keys, *same], f"run_dir={cfg.run_dir}")
+    for key in dict.fromkeys([*keys, *redacted_keys(saved_plain)]):
         requested, saved_value = value(given, key), value(saved_plain, key)
         secret = is_hidden(saved_value)
         free = (key in CHANGEABLE or key.split(".")[0] in CHANGEABLE) and key not in COMPUTED

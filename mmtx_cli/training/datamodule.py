@@ -27,6 +27,10 @@ Order = TrainOrder | MixtureOrder | BudgetOrder
 
 EMPTY_INDEX = 2**31
 """Index of a text that no sample has: loads an empty sample without any modality."""
+NO_SHARDS = (
+    "data.order=shards: the training samples are not in tar shards; pack them with `mmtx data "
+    "action=shard`, or set data.order=random"
+)
 
 
 class TrainingData(pl.LightningDataModule):
@@ -156,6 +160,8 @@ def make_order(train: ManifestDataset, settings: DataSettings, seed: int) -> Ord
         epoch_order(train.samples[begin:end], settings, seed + i)
         for i, (begin, end) in enumerate(pairwise(ends.tolist()))
     ]
+    if settings.order == "shards" and not any(getattr(order, "paths", ()) for order in orders):
+        raise ConfigError(NO_SHARDS)
     mixed = settings.mixture_mode == "samples"
     return MixtureOrder(sizes, share, settings.batch_size, seed, mixed, orders)
 
@@ -167,8 +173,5 @@ def epoch_order(samples: Sequence[Sample], settings: DataSettings, seed: int) ->
         return TrainOrder(len(samples), size, seed)
     shards, paths = shard_paths(samples)
     if not paths and not settings.mixture:
-        raise ConfigError(
-            "data.order=shards: the training samples are not in tar shards; pack them with `mmtx "
-            "data action=shard`, or set data.order=random"
-        )
+        raise ConfigError(NO_SHARDS)
     return ShardOrder(len(samples), size, seed, shards, settings.shard_window, paths)

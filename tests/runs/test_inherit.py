@@ -8,7 +8,7 @@ from torch import nn
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.model.initialize import load_initial
-from mmtx_cli.runs.inherit import has_weights, inherit, inherited_generation
+from mmtx_cli.runs.inherit import has_weights, inherit, inherit_data, inherited_generation
 from tests.messages import mentions, raises
 
 STORED = {
@@ -170,3 +170,22 @@ def test_weights_may_stand_in_an_encoder_within():
 )
 def test_another_search_replaces_the_settings_of_the_stored_one(stored, chosen, expected):
     assert OmegaConf.to_container(inherited_generation(stored, chosen)) == expected
+
+
+def test_a_url_in_a_trained_model_is_not_fetched_unless_it_is_given():
+    url = "https://name:word@host/folder"
+    stored = {"data": {"path": "x.jsonl", "root": url, "mixture": None}}
+    with raises(ConfigError, "ckpt=RUN: ", "host/folder", "set data.root=") as error:
+        inherit_data(OmegaConf.create({"ckpt": "RUN", "data": {}}), stored)
+    assert "word" not in str(error.value)
+    for given in ({"root": url}, {"root": "/local"}, {"path": "other.jsonl"}):
+        cfg = OmegaConf.create({"ckpt": "RUN", "data": given})
+        inherit_data(cfg, stored)
+        assert cfg.data == {
+            "path": "x.jsonl",
+            **({"mixture": None} if "root" in given else {}),
+            **given,
+        }
+    corpora = {"data": {"path": None, "mixture": [{"name": "a", "path": "a.jsonl", "root": url}]}}
+    with raises(ConfigError, "set data.mixture="):
+        inherit_data(OmegaConf.create({"ckpt": "RUN", "data": {}}), corpora)

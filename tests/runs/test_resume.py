@@ -243,3 +243,21 @@ def test_a_redacted_path_is_given_again_also_in_an_early_run(go_on):
     path = go_on.folder / "config.yaml"
     path.write_text(path.read_text().replace("path: x.jsonl", "path: /mnt/***/x.jsonl"))
     assert go_on("data.path=/mnt/s/x.jsonl")["data"]["path"] == "/mnt/s/x.jsonl"
+
+
+def test_a_url_of_a_saved_run_is_not_fetched_unless_it_is_given(go_on):
+    path, url = go_on.folder / "config.yaml", "s3://bucket/folder"
+    saved = OmegaConf.load(path)
+    saved.data.root = url
+    OmegaConf.save(saved, path)
+    with raises(ConfigError, f"run_dir={go_on.folder}: ", url, f"set data.root={url}"):
+        go_on()
+    assert go_on(f"data.root={url}")["data"]["root"] == url
+    assert go_on("data.root=/other")["data"]["root"] == "/other"
+    saved.data.root = None
+    saved.data.mixture = [{"name": "a", "path": "a.jsonl", "root": url}]
+    OmegaConf.save(saved, path)
+    with raises(ConfigError, url, "set data.mixture="):
+        go_on()
+    mixture = f"data.mixture=[{{name: a, path: a.jsonl, root: '{url}'}}]"
+    assert go_on(mixture)["data"]["mixture"][0]["root"] == url

@@ -84,6 +84,12 @@ class BudgetOrder:
             start, window = start + count, max(64, 2 * count)
         return batches
 
+    def largest(self) -> Int[np.ndarray, " b"]:
+        """Return the batch of the first epoch with the most tokens, the longest samples first."""
+        lengths = self.lengths(0)
+        batch = max(self.epoch(0), key=lambda rows: len(rows) * lengths[:, rows].max(axis=1).sum())
+        return batch[np.argsort(-lengths[:, batch].sum(axis=0), kind="stable")]
+
     def batches(self, epochs: int) -> int:
         """Return the number of batches of the first ``epochs`` epochs."""
         while len(self.ends) < epochs:

@@ -1,23 +1,46 @@
 """Order of training batches that reads tar shards nearly one after the other."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.derived import mapped_arrays, stored_folder, write_arrays
+from mmtx_cli.data.manifest.table.facts import values
+from mmtx_cli.data.manifest.table.samples import SampleTable
 from mmtx_cli.data.sampling.epoch_order import POOL, TrainOrder, by_length
 from mmtx_cli.media.shard.reference import split_reference
 from mmtx_cli.media.shard.remote import ReadAhead
 
+MEDIA = ("image", "video", "audio")
+PATHS = "paths.json"
 
-def shard_paths(samples: Iterable[Sample]) -> tuple[Int[np.ndarray, " n"], list[str]]:
+
+def shard_paths(samples: Sequence[Sample]) -> tuple[Int[np.ndarray, " n"], list[str]]:
     """Return the number of the shard that each sample is read from, and the shards' paths.
 
     The first file of a sample decides. Samples without files are read with those before them. The
     numbers are in the order of first appearance; without any shard, all are 0 and no path is given.
+    Those of a table are stored beside it.
     """
+    if not isinstance(samples, SampleTable):
+        return _shard_paths(samples)
+
+    def make(folder: Path) -> None:
+        of_row, paths = _shard_paths(values(samples, MEDIA, lambda sample: sample))
+        write_arrays(folder, {"shards": of_row})
+        (folder / PATHS).write_text(json.dumps(paths), encoding="utf-8")
+
+    folder = stored_folder(samples, "shard-numbers", None, make)
+    paths: list[str] = json.loads((folder / PATHS).read_text(encoding="utf-8"))
+    return mapped_arrays(folder)["shards"], paths
+
+
+def _shard_paths(samples: Iterable[Sample]) -> tuple[Int[np.ndarray, " n"], list[str]]:
     numbers: dict[str, int] = {}
     current, of_row = 0, []
     for sample in samples:

@@ -167,10 +167,12 @@ def _row(
         if suffix in SUFFIXES["image"]:
             infix = _INFIX.search(os.path.basename(member.name))
             images.append((int(infix[1]) if infix else 0, reference))
-        elif suffix in SUFFIXES["video"] and ".audio." not in member.name:
-            row["video"] = reference
         elif suffix in (*SUFFIXES["audio"], *SUFFIXES["video"]):
-            row["audio"] = reference
+            is_video = suffix in SUFFIXES["video"] and ".audio." not in member.name
+            name = "video" if is_video else "audio"
+            if name in row:
+                raise ValueError(f"has two files of {name}, {member.name!r} is one of them")
+            row[name] = reference
         elif suffix == ".txt":
             values["caption"] = read(member).decode("utf-8").strip()
         elif suffix == ".cls":

@@ -21,7 +21,7 @@ from typing import Any
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.redact import redacted_text
-from mmtx_cli.media.shard.index import INDEX, ShardFacts
+from mmtx_cli.media.shard.index import INDEX, ShardFacts, ShardIndex
 from mmtx_cli.media.shard.members import ShardError
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -66,13 +66,26 @@ def attach(url: str, cache: str | None, gigabytes: float) -> str:
     known[str(folder)] = [url, round(gigabytes * 1e9)]
     os.environ[VARIABLE] = json.dumps(known)
     try:
+        before = _facts_in(folder)
         _fetch(f"{url.rstrip('/')}/{INDEX}", folder / INDEX)
+        after = _facts_in(folder)
+        for name in before:
+            if before[name] != after.get(name):  # replaced on the server, perhaps by as many bytes
+                (folder / name).unlink(missing_ok=True)
     except ShardError as error:
         raise ConfigError(
             f"data.root={shown}: {error.reason}; make an index beside the shards with `mmtx data "
             "action=shard` or action=index before they are uploaded"
         ) from error
     return str(folder)
+
+
+def _facts_in(folder: Path) -> dict[str, ShardFacts]:
+    """Return what the index in a folder says about each shard; nothing without a valid index."""
+    try:
+        return {facts.name: facts for facts in ShardIndex(str(folder)).shards}
+    except ShardError:
+        return {}
 
 
 def is_remote(path: str) -> bool:
@@ -96,6 +109,9 @@ def make_local(path: str, facts: ShardFacts) -> None:
     if known is None:
         return
     url, limit = known
+    if facts.bytes > limit:
+        message = f"{facts.bytes:,} bytes, more than data.shard_cache_size, {limit:,} bytes"
+        raise ShardError(path, message)
     with _locked(f"{path}.lock"):
         if not os.path.exists(path) or os.path.getsize(path) != facts.bytes:
             _make_room(Path(folder).parent, limit - facts.bytes, keep=path)
@@ -171,6 +187,8 @@ def _locked(path: str) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        # closing is not enough: a process forked meanwhile has a copy of the descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

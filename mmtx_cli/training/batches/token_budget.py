@@ -1,6 +1,9 @@
 """Batches that are filled by tokens: the lengths of the samples, and whether they fit."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -8,13 +11,20 @@ from jaxtyping import Int
 from mmtx_cli.config.data_settings import DataSettings
 from mmtx_cli.data.dataset import PROMPT, ManifestDataset
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.derived import mapped_arrays, stored_folder, write_arrays
+from mmtx_cli.data.manifest.table.facts import values
+from mmtx_cli.data.manifest.table.samples import SampleTable
 from mmtx_cli.data.sampling.budget_order import BudgetOrder
+from mmtx_cli.data.sampling.shard_order import shard_paths
+from mmtx_cli.data.shards.state import shard_state
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.media.image import image_size
 from mmtx_cli.media.naflex import grid
 
 THREADS = 16
 """Files whose headers are read at a time."""
+BLOCK = 2**13
+"""Samples that wait for their turn."""
 ROUND_TO = 8
 """Lengths count as multiples of this, as a compiled model has them (``trainer.compile``), whether
 it is compiled or not: a run may be resumed either way."""
@@ -27,9 +37,15 @@ def budget_order(train: ManifestDataset, settings: DataSettings, seed: int) -> B
 
     Raises:
         ConfigError: if the samples have no sequences.
-        DataError: if ``data.batch_multiple`` samples as long as one of them exceed the budget.
+        DataError: if there are fewer than ``data.batch_multiple`` samples, or as many as long as
+            one of them exceed the budget.
     """
     assert settings.token_budget is not None
+    if len(train) < settings.batch_multiple:  # no batch could ever be filled
+        raise DataError(
+            f"data.batch_multiple: {settings.batch_multiple} samples per batch, but there are only "
+            f"{len(train)} for training; set a smaller one, or add samples"
+        )
     patches = patch_counts(train)
     columns = train.texts.columns
     if not columns and patches is None:
@@ -97,8 +113,22 @@ def patch_counts(train: ManifestDataset) -> Int[np.ndarray, " n"] | None:
     def count(sample: Sample) -> int:
         return sum(patches_of(path, p.patch_size, p.max_patches) for path in sample.image)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        return np.fromiter(pool.map(count, train.samples), dtype=np.int64)
+    def counts() -> Iterator[int]:
+        samples = values(train.samples, ("image",), lambda sample: sample)
+        with ThreadPoolExecutor(THREADS) as pool:
+            # the pool would keep all samples otherwise
+            while block := list(islice(samples, BLOCK)):
+                yield from pool.map(count, block)
+
+    if not isinstance(train.samples, SampleTable):
+        return np.fromiter(counts(), dtype=np.int64)
+
+    def make(folder: Path) -> None:
+        write_arrays(folder, {"patches": np.fromiter(counts(), dtype=np.int64)})
+
+    shards = [shard_state(path) for path in shard_paths(train.samples)[1]]
+    settings = p.patch_size, p.max_patches, shards
+    return mapped_arrays(stored_folder(train.samples, "patches", settings, make))["patches"]
 
 
 def patches_of(path: str, patch_size: int, max_patches: int) -> int:

@@ -85,3 +85,15 @@ def test_neighbors_are_alike_across_pools():
     found = lengths[snake(np.arange(100), lengths, 25)]
     assert np.abs(np.diff(found)).max() < 40
     assert sorted(found) == list(range(100))
+
+
+@given(cases())
+def test_the_largest_batch_begins_with_the_longest_samples(case):
+    lengths, budget, multiple, _ = case
+    if lengths.shape[1] < multiple:
+        return
+    order = order_of(lengths, budget, multiple)
+    costs = [len(rows) * lengths[:, rows].max(axis=1).sum() for rows in order.epoch(0)]
+    found = order.largest()
+    assert len(found) * lengths[:, found].max(axis=1).sum() == max(costs)
+    assert (np.diff(lengths[:, found].sum(axis=0)) <= 0).all()

@@ -4,9 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.table.samples import SampleTable
 from mmtx_cli.data.sampling.epoch_order import rank_slice
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder
 from mmtx_cli.data.sampling.shard_order import ShardOrder, shard_paths
+from tests.data.manifest.table.drawn import table_of
 
 SHARDS = np.repeat(np.arange(20), 12)
 LENGTHS = np.arange(240) * 7 % 31
@@ -81,7 +83,7 @@ def test_a_mixture_reads_each_corpus_in_its_own_order(mixed):
         assert all((a == b).all() for a, b in zip(rest, whole[start:], strict=True))
 
 
-def test_samples_without_files_are_read_with_those_before_them():
+def test_samples_without_files_are_read_with_those_before_them(tmp_path, monkeypatch):
     samples = [
         Sample("a", "train", image=("/d/1.tar::a.jpg",)),
         Sample("b", "train"),
@@ -92,3 +94,9 @@ def test_samples_without_files_are_read_with_those_before_them():
     assert numbers.tolist() == [0, 0, 1, 0]
     assert paths == ["/d/1.tar", "/d/0.tar"]
     assert shard_paths([Sample("a", "train")])[1] == []
+    table = table_of(samples, tmp_path / "t" / "samples.arrow")
+    first = shard_paths(table)
+    monkeypatch.setattr(SampleTable, "blocks", None)  # stored: no row is read again
+    for numbers, paths in (first, shard_paths(table)):
+        assert numbers.tolist() == [0, 0, 1, 0]
+        assert paths == ["/d/1.tar", "/d/0.tar"]

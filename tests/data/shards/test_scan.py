@@ -158,3 +158,13 @@ def test_the_check_decodes_members_and_names_damaged_ones(packed_rows, tmp_path)
     (folder / "000001.tar").write_bytes(data)
     with raises(DataError, f"000001.tar::{member.name}: ", "checksum"):
         run_action("check", manifest=str(manifest), decode=True, workers=1)
+
+
+def test_a_sample_with_two_videos_is_not_one_of_them(tmp_path):
+    (tmp_path / "s").mkdir()
+    entries = [("a.mp4", b"x"), ("a.webm", b"y"), ("b.mp4", b"x"), ("b.wav", b"y")]
+    shard(tmp_path / "s" / "0.tar", entries)
+    with raises(DataError, "0.tar: sample 'a': has two files of video, 'a.webm'"):
+        index(tmp_path / "s")
+    samples = read_manifest(index(tmp_path / "s", bad="skip")).samples
+    assert [sample.id for sample in samples] == ["0/b"]

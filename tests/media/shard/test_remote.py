@@ -1,3 +1,4 @@
+import fcntl
 import json
 import multiprocessing
 import os
@@ -8,12 +9,13 @@ import pytest
 
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.sampling.shard_order import ShardOrder, shard_paths
+from mmtx_cli.data.shards.scan import scan_shard
 from mmtx_cli.data.shards.tar_writer import of_bytes, shard_name, write_tar
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.regular_file import open_regular
 from mmtx_cli.media.shard import remote
-from mmtx_cli.media.shard.index import INDEX, write_index
+from mmtx_cli.media.shard.index import INDEX, ShardIndex, write_index
 from mmtx_cli.media.shard.member_file import forget_shards
 from tests.messages import raises
 
@@ -175,3 +177,48 @@ def test_several_processes_fetch_with_little_room(server, tmp_path):
         process.join()
     assert len(local(folder)) <= 2
     assert os.environ[remote.VARIABLE]
+
+
+def test_a_shard_that_was_replaced_on_the_server_is_fetched_again(server, tmp_path):
+    folder = attached(server, tmp_path)
+    assert content(f"{folder}/000000.tar::0_0.jpg") == b"0 0"
+    assert content(f"{folder}/000001.tar::1_0.jpg") == b"1 0"
+    parts = [ShardIndex(str(server)).part(i) for i in range(SHARDS)]
+    parts[0] = write_tar(server / "000000.tar", [("0_0.jpg", of_bytes(b"new"))])
+    write_index(server / "new", parts)
+    (server / "new").replace(server / INDEX)  # it is mapped
+    forget_shards()
+    attached(server, tmp_path)  # by a further run; the new shard has the same size
+    assert local(folder) == ["000001.tar"]
+    assert content(f"{folder}/000000.tar::0_0.jpg") == b"new"
+
+
+def test_shards_that_were_indexed_without_checksums(server, tmp_path):
+    parts = [scan_shard(str(server / shard_name(s)), {}).part for s in range(SHARDS)]
+    write_index(server / INDEX, parts)
+    folder = attached(server, tmp_path)
+    for _ in range(2):
+        forget_shards()
+        assert content(f"{folder}/000002.tar::2_1.jpg") == b"2 1"
+
+
+def test_a_shard_larger_than_the_cache(server, tmp_path):
+    folder = attached(server, tmp_path, 0.5 * SIZE)
+    with raises(UnreadableError, "10,240 bytes, more than data.shard_cache_size"):
+        content(f"{folder}/000000.tar::0_0.jpg")
+
+
+def test_a_process_that_is_forked_during_a_fetch_holds_no_lock(tmp_path):
+    path = str(tmp_path / "lock")
+    context = multiprocessing.get_context("fork")
+    end = context.Event()
+    with remote._locked(path):
+        forked = context.Process(target=end.wait, args=(60,))
+        forked.start()
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if it is held
+    finally:
+        os.close(descriptor)
+        end.set()
+        forked.join()
