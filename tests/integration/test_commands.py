@@ -38,7 +38,8 @@ def test_a_run_folder_holds_what_was_done(place, captioner):
         "config.yaml", "environment.json", "checkpoints", "metrics.csv", "result.json",
         "report.html", "model",
     }  # fmt: skip
-    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    checkpoints = {path.name for path in (run / "checkpoints").iterdir()}
+    assert checkpoints == {"last.ckpt", "best.ckpt", "previous.ckpt"}
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["command"], config["run_dir"]) == ("finetune", str(run))
     result = json.loads((run / "result.json").read_text())

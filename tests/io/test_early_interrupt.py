@@ -18,6 +18,8 @@ class Interrupting:
         if name == module:
             os.kill(os.getpid(), signal.SIGINT)
 
+# a shell starts commands in the background with SIGINT ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Interrupting())
 sys.argv = ["mmtx", "score"]
 from mmtx_cli.__main__ import main

@@ -84,14 +84,17 @@ def blocks_to_shard(model: MultimodalModel) -> list[nn.Module]:
     return chosen
 
 
-def listed_blocks(module: nn.Module) -> list[nn.Module]:
-    """Return the modules in the lists of a module, without those inside of others."""
-    if isinstance(module, nn.ModuleList | nn.ModuleDict):
-        children = [*module.children()]
-        is_list = isinstance(module, nn.ModuleList)
-        plain = [x for x in children if is_list and not isinstance(x, CONTAINERS)]
-        return plain or [block for x in children for block in listed_blocks(x)]
-    return [block for x in module.children() for block in listed_blocks(x)]
+def listed_blocks(module: nn.Module, in_list: bool = False) -> list[nn.Module]:
+    """Return the modules in the lists of a module, without those inside of others.
+
+    ``in_list``: whether the module itself is in a list, such as a layer of one block per modality.
+    """
+    if not isinstance(module, nn.ModuleList | nn.ModuleDict):
+        return [block for x in module.children() for block in listed_blocks(x)]
+    in_list |= isinstance(module, nn.ModuleList)
+    children = [*module.children()]
+    plain = [x for x in children if in_list and not isinstance(x, CONTAINERS)]
+    return plain or [block for x in children for block in listed_blocks(x, in_list)]
 
 
 def owner_counts(module: nn.Module) -> Counter[int]:
