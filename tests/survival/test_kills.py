@@ -68,8 +68,8 @@ def check(data: Path, folder: Path, workers: int, kills: int, in_saves: int) -> 
         runs += 1
         run = folder / f"run {runs}" / "run"
         run.parent.mkdir()
-        for attempt in range(8):
-            end = killed(args, run, draw, (len(ends) + attempt) % 2 == 0, env)
+        for _ in range(8):
+            end = killed(args, run, draw, len(ends) % 2 == 0, env)
             if end == "ended":
                 break
             ends.append(end)
