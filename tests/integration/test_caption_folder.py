@@ -236,6 +236,7 @@ def test_keys_of_others_in_a_json_file_stay(place, photos, captioner):
 
 
 @pytest.mark.parametrize("what", ["link", "parts", "plan"])
+@pytest.mark.quick_cases(1)
 def test_a_folder_of_someone_else(place, photos, captioner, what):
     run, target = photos.parent / "run", photos.parent / "target"
     (run / ".captions").mkdir(parents=True)

@@ -33,6 +33,7 @@ def same(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_a_run_from_shards_is_that_from_files_to_the_bit(manifests, tmp_path):
     runs = [
         succeeded(mmtx("pretrain", *PRETRAINING, f"data.path={path}", f"run_dir={tmp_path / name}"))
