@@ -37,6 +37,22 @@ def shard(model: MultimodalModel, mesh: DeviceMesh) -> None:
     for block in blocks_to_shard(model):
         fully_shard(block, mesh=mesh, ignored_params=whole)
     fully_shard(model, mesh=mesh, ignored_params=whole)
+    fix_prefetching(sharded_modules(model))
+
+
+def fix_prefetching(modules: Sequence[FSDPModule]) -> None:
+    """Let each block gather the one before it in the backward pass, and the first one none.
+
+    By default, FSDP2 gathers in the reverse order of all forward passes since the last backward
+    pass. These include validation, where processes have different numbers of batches: they would
+    call different collectives, and wait for each other forever.
+
+    Args:
+        modules: The model, then its blocks in the order of the forward pass.
+    """
+    # the model itself is gathered already; for an empty list, the default would be used
+    for module, previous in zip(modules, [modules[-1], *modules], strict=False):
+        module.set_modules_to_backward_prefetch([previous])
 
 
 def unsharded(model: MultimodalModel) -> Iterator[nn.Parameter]:
