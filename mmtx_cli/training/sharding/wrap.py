@@ -100,14 +100,14 @@ def blocks_to_shard(model: MultimodalModel) -> list[nn.Module]:
     return chosen
 
 
-def listed_blocks(module: nn.Module) -> list[nn.Module]:
-    """Return the modules in the lists of a module, without those inside of others."""
-    if isinstance(module, nn.ModuleList | nn.ModuleDict):
-        children = [*module.children()]
-        is_list = isinstance(module, nn.ModuleList)
-        plain = [x for x in children if is_list and not isinstance(x, CONTAINERS)]
-        return plain or [block for x in children for block in listed_blocks(x)]
-    return [block for x in module.children() for block in listed_blocks(x)]
+def listed_blocks(module: nn.Module, in_list: bool = False) -> list[nn.Module]:
+    """Return the modules in the lists of a module, also in containers in them, but not those inside
+    of others.
+    """
+    if in_list and not isinstance(module, CONTAINERS):
+        return [module] if [*module.children()] else []  # a norm is too small to gather by itself
+    in_list = in_list or isinstance(module, nn.ModuleList)
+    return [block for child in module.children() for block in listed_blocks(child, in_list)]
 
 
 def owner_counts(module: nn.Module) -> Counter[int]:
