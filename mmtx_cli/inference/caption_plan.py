@@ -27,6 +27,7 @@ from mmtx_cli.io.atomic import atomic_write, check_subfolder, make_subfolder, wr
 from mmtx_cli.io.checkpoint import WEIGHTS, find_model
 from mmtx_cli.io.jsonl import json_line, parsed_json
 from mmtx_cli.io.onnx_folder import GRAPHS
+from mmtx_cli.io.sharded.folder import CHECKSUMS, is_sharded
 from mmtx_cli.io.untrusted.bounded_file import MAX_DOCUMENT_BYTES, read_json, read_text
 from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.runs.run_dir import lock
@@ -159,7 +160,8 @@ def settings_of(run: CaptionConfig) -> dict[str, Any]:
     plain["trainer.precision"] = run.trainer.precision
     weights = Path(str(run.ckpt)).expanduser() if run.is_onnx else find_model(str(run.ckpt))
     if not weights.is_relative_to(run.run_dir):  # a folder there refers to a published model
-        names = GRAPHS if run.is_onnx else (WEIGHTS,)
+        stored = CHECKSUMS if is_sharded(weights) else WEIGHTS
+        names = GRAPHS if run.is_onnx else (stored,)
         files = [weights / name for name in names] if weights.is_dir() else [weights]
         stats = [os.stat(file) for file in files]
         plain["weights of ckpt"] = [x for s in stats for x in (s.st_size, s.st_mtime_ns)]

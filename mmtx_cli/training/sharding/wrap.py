@@ -37,6 +37,22 @@ def shard(model: MultimodalModel, mesh: DeviceMesh) -> None:
     for block in blocks_to_shard(model):
         fully_shard(block, mesh=mesh, ignored_params=whole)
     fully_shard(model, mesh=mesh, ignored_params=whole)
+    fix_prefetching(sharded_modules(model))
+
+
+def fix_prefetching(modules: Sequence[FSDPModule]) -> None:
+    """Let each block gather the one before it in the backward pass, and the first one none.
+
+    By default, FSDP2 gathers in the reverse order of all forward passes since the last backward
+    pass. These include validation, where processes have different numbers of batches: they would
+    call different collectives, and wait for each other forever.
+
+    Args:
+        modules: The model, then its blocks in the order of the forward pass.
+    """
+    # the model itself is gathered already; for an empty list, the default would be used
+    for module, previous in zip(modules, [modules[-1], *modules], strict=False):
+        module.set_modules_to_backward_prefetch([previous])
 
 
 def unsharded(model: MultimodalModel) -> Iterator[nn.Parameter]:
@@ -85,16 +101,13 @@ def blocks_to_shard(model: MultimodalModel) -> list[nn.Module]:
 
 
 def listed_blocks(module: nn.Module, in_list: bool = False) -> list[nn.Module]:
-    """Return the modules in the lists of a module, without those inside of others.
-
-    ``in_list``: whether the module itself is in a list, such as a layer of one block per modality.
+    """Return the modules in the lists of a module, also in containers in them, but not those inside
+    of others.
     """
-    if not isinstance(module, nn.ModuleList | nn.ModuleDict):
-        return [block for x in module.children() for block in listed_blocks(x)]
-    in_list |= isinstance(module, nn.ModuleList)
-    children = [*module.children()]
-    plain = [x for x in children if in_list and not isinstance(x, CONTAINERS)]
-    return plain or [block for x in children for block in listed_blocks(x, in_list)]
+    if in_list and not isinstance(module, CONTAINERS):
+        return [module] if [*module.children()] else []  # a norm is too small to gather by itself
+    in_list = in_list or isinstance(module, nn.ModuleList)
+    return [block for child in module.children() for block in listed_blocks(child, in_list)]
 
 
 def owner_counts(module: nn.Module) -> Counter[int]:
