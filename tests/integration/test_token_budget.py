@@ -117,6 +117,15 @@ FAULTS = {
         ["data.token_budget=400", "data.captions_per_sample=2"],
         ["data.token_budget: ", "data.captions_per_sample"],
     ),
+    "shards": (["data.token_budget=400", "data.order=shards"], ["data.order=shards", "length"]),
+    "too few samples": (
+        ["data.token_budget=90000", "data.batch_multiple=64"],
+        ["data.batch_multiple: 64 ", "only 36"],
+    ),
+    "automatic": (
+        ["data.token_budget=400", "data.batch_size=auto"],
+        ["data.batch_size=auto: ", "data.token_budget"],
+    ),
     "multiple alone": (["data.batch_multiple=2"], ["data.batch_multiple: ", "data.token_budget"]),
     "squares": (["data.resize_mode=pad"], ["encoder.image: ", "data.resize_mode=naflex"]),
     "another encoder": (
