@@ -6,6 +6,7 @@ import numpy as np
 
 from mmtx_cli.data.dataset import Example, ManifestDataset
 from mmtx_cli.data.loader import collate_of
+from mmtx_cli.data.modality_columns import with_input
 from mmtx_cli.types import Batch
 
 READ = 32
@@ -21,7 +22,10 @@ def largest_examples(samples: ManifestDataset, read: int = READ) -> list[Example
     """
     size = len(samples)
     tokens = samples.texts.lengths(0)
-    present = np.array([len(samples.has(row)) for row in range(size)])
+    features = samples.preparation.features
+    present = np.zeros(size, dtype=int)
+    for name in samples.modalities:
+        present += with_input(samples.samples, name, features)
     order = np.lexsort((-tokens, -present))
     spread = np.linspace(0, size - 1, min(size, read - read // 2)).astype(int)
     rows = dict.fromkeys([*map(int, order[: read // 2]), *map(int, spread)])

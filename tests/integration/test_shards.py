@@ -51,6 +51,23 @@ def test_the_order_of_shards_needs_shards(manifests, tmp_path):
 
 
 @pytest.mark.slow
+def test_shards_at_a_url_as_a_table_give_the_same_run(manifests, tmp_path):
+    shards = manifests[1]
+    common = ["pretrain", *PRETRAINING, *WINDOWED]
+    local = succeeded(mmtx(*common, f"data.path={shards}", f"run_dir={tmp_path / 'local'}"))
+    alone = tmp_path / "alone.jsonl"
+    alone.write_text(shards.read_text())
+    url = [f"data.root=file://{shards.parent}", f"data.shard_cache={tmp_path / 'fetched'}"]
+    args = [*common, *url, f"data.path={alone}", f"run_dir={tmp_path / 'remote'}"]
+    table = {"MMTX_TABLE_ROWS": "1", "MMTX_MANIFEST_CACHE": str(tmp_path / "cache")}
+    remote = succeeded(mmtx(*args, **table))
+    assert same(weights(local), weights(remote))
+    model = [f"ckpt={remote}", f"run_dir={tmp_path / 'eval'}"]
+    mentions(refused("eval", *model), f"ckpt={remote}: ", "set data.root=file://")
+    succeeded(mmtx("eval", *model, *url))
+
+
+@pytest.mark.slow
 def test_a_stopped_run_in_order_of_shards_ends_as_one_never_stopped(manifests, tmp_path):
     common = ["pretrain", *PRETRAINING, *WINDOWED, f"data.path={manifests[1]}"]
     common += ["trainer.max_steps=50", "trainer.log_every=1"]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from mmtx_cli.cli import main
 from tests.command_line import CONTRASTIVE, mmtx, refused, stopped, succeeded
+from tests.data.shards.fixtures import pack
 from tests.messages import mentions
 
 NAFLEX = (
@@ -106,6 +107,23 @@ def test_a_stopped_run_ends_as_one_never_stopped(manifest, tmp_path):
     assert losses(whole) == losses(broken)
 
 
+@pytest.mark.slow
+def test_images_in_shards_and_a_table_give_the_same_run_which_can_be_planned(manifest, tmp_path):
+    args = [arg for arg in PAIRS if not arg.startswith(("data.batch_size", "trainer.max_steps"))]
+    common = ["pretrain", *args, "data.token_budget=200", "trainer.max_epochs=2"]
+    shards = pack(manifest, tmp_path / "shards", shard_size=0.03, shuffle=False)
+    table = {"MMTX_TABLE_ROWS": "1", "MMTX_MANIFEST_CACHE": str(tmp_path / "cache")}
+    one = succeeded(mmtx(*common, f"data.path={manifest}", f"run_dir={tmp_path / 'files'}"))
+    two = succeeded(mmtx(*common, f"data.path={shards}", f"run_dir={tmp_path / 'two'}", **table))
+    a, b = (load_file(run / "model" / "model.safetensors") for run in (one, two))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    place = f"run_dir={tmp_path / 'plan'}"
+    succeeded(mmtx(*common, f"data.path={shards}", "plan=true", place, **table))
+    plan = json.loads((tmp_path / "plan" / "plan.json").read_text())
+    assert plan["token_budget"] == 200
+    assert "batch_size" not in plan
+
+
 FAULTS = {
     "too small": (["data.token_budget=20"], ["data.token_budget: 20 ", "s", "tokens", "at least"]),
     "no sequences": (
@@ -116,6 +134,15 @@ FAULTS = {
     "several captions": (
         ["data.token_budget=400", "data.captions_per_sample=2"],
         ["data.token_budget: ", "data.captions_per_sample"],
+    ),
+    "shards": (["data.token_budget=400", "data.order=shards"], ["data.order=shards", "length"]),
+    "too few samples": (
+        ["data.token_budget=90000", "data.batch_multiple=64"],
+        ["data.batch_multiple: 64 ", "only 36"],
+    ),
+    "automatic": (
+        ["data.token_budget=400", "data.batch_size=auto"],
+        ["data.batch_size=auto: ", "data.token_budget"],
     ),
     "multiple alone": (["data.batch_multiple=2"], ["data.batch_multiple: ", "data.token_budget"]),
     "squares": (["data.resize_mode=pad"], ["encoder.image: ", "data.resize_mode=naflex"]),

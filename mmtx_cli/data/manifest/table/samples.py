@@ -68,11 +68,12 @@ class SampleTable(Sequence[Sample]):
         if isinstance(index, slice):
             return self._view(self.rows[index])
         row = int(self.rows[index])
-        if self._last is None or self._last[0] != row:
+        last = self._last  # another thread may replace it
+        if last is None or last[0] != row:
             k = int(np.searchsorted(self._first, row, "right")) - 1
             one = self._batches[k].slice(row - int(self._first[k]), 1)
-            self._last = row, next(samples_of(one, self._corpora[k]))
-        return self._last[1]
+            last = self._last = row, next(samples_of(one, self._corpora[k]))
+        return last[1]
 
     def __iter__(self) -> Iterator[Sample]:
         for batch, corpus in self.blocks():

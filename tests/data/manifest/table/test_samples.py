@@ -1,5 +1,7 @@
 import pickle
+import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,3 +137,16 @@ def test_long_columns_are_several_batches(tmp_path, monkeypatch):
     batches = list(samples.batches_in(tmp_path / "x"))
     assert len(batches) > 6
     assert list(SampleTable([TableFile(tmp_path / "x")])) == rows
+
+
+def test_several_threads_get_the_rows_they_ask_for(tmp_path):
+    rows = [Sample(f"s{i}", "train", line=i) for i in range(400)]
+    table = drawn.table_of(rows, tmp_path / "t" / "x")
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(table.__getitem__, range(400)))
+    finally:
+        sys.setswitchinterval(before)
+    assert found == rows
