@@ -20,7 +20,7 @@ def check(found):
 def test_sharded_gradients_are_those_of_ddp(tmp_path):
     found = results(tmp_path, QUICK)
     check(found)
-    assert found["fusion bottleneck"]["blocks"] == 8
+    assert found["fusion bottleneck"]["blocks"] == 6
     assert found["decoder=transformer"]["blocks"] == 2
 
 
