@@ -3,7 +3,9 @@
 import csv
 import io
 import sys
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,20 @@ from mmtx_cli.io.checkpoint import read_meta
 from mmtx_cli.io.checkpoint_files.intact import is_intact
 from mmtx_cli.io.checkpoint_files.keep import checkpoint_files, copy_checkpoint, is_checkpoint
 from mmtx_cli.io.checkpoint_files.seal import read_seal
+from mmtx_cli.io.sharded.folder import check_files, is_sharded, read_checksums
 from mmtx_cli.io.untrusted.bounded_file import read_record
+
+PATIENCE = 600.0
+"""Seconds that the first process may take to verify and replace a checkpoint."""
+_POLL_SECONDS = 0.5
 
 
 def intact_config(last: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Return the config in last.ckpt; if it is damaged, replace it by the newest intact checkpoint.
 
     A warning names both, and the steps that are lost. The other files of a checkpoint folder are
-    not changed.
+    not changed. With several processes, the first one verifies and replaces it; those that a
+    launcher started with it wait for that.
 
     Args:
         last: Path of the last checkpoint.
@@ -33,7 +41,7 @@ def intact_config(last: Path, read: Callable[[Path], dict[str, Any]]) -> dict[st
     try:
         if not last.exists() and not last.is_symlink():
             raise CheckpointError(f"{last}: file not found")
-        return read(last)
+        return _read_intact(last, read)
     except CheckpointError as error:
         if is_checkpoint(last) and is_intact(last):
             raise
@@ -41,18 +49,43 @@ def intact_config(last: Path, read: Callable[[Path], dict[str, Any]]) -> dict[st
             if other == last:
                 continue
             try:
-                config, step = read(other), _step(other)
+                config, step = _read_intact(other, read), _step(other)
             except CheckpointError:
                 continue
+            if not is_first_process():
+                return _replaced(last, read, error)
             copy_checkpoint(other, last)
-            if is_first_process():
-                print(
-                    f"{error}\nmmtx: warning: resuming from {other}, the newest intact one "
-                    f"({_loss(step, lost)})",
-                    file=sys.stderr,
-                )
+            print(
+                f"{error}\nmmtx: warning: resuming from {other}, the newest intact one "
+                f"({_loss(step, lost)})",
+                file=sys.stderr,
+            )
             return config
         raise
+
+
+def _read_intact(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Read a config and verify the checkpoint; shards, which may be large, in one process only."""
+    config = read(path)
+    if is_first_process() and is_sharded(path):
+        check_files(path, listed := read_checksums(path), listed)
+    return config
+
+
+def _replaced(
+    last: Path, read: Callable[[Path], dict[str, Any]], error: CheckpointError
+) -> dict[str, Any]:
+    """Return the config in last.ckpt once the first process has replaced it.
+
+    Raises:
+        CheckpointError: ``error``, if it does not do that in time.
+    """
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        time.sleep(_POLL_SECONDS)
+        with suppress(CheckpointError):
+            return read(last)
+    raise error
 
 
 def _step(path: Path) -> int | None:
@@ -80,7 +113,7 @@ def _loss(step: int | None, reached: int | None) -> str:
     if reached is None:
         return f"step {step:,}; the steps after it are repeated"
     repeated = max(0, reached - step)
-    return f"step {step:,}; {repeated:,} step{'s' * (repeated != 1)} are repeated"
+    return f"step {step:,}; {repeated:,} {'step is' if repeated == 1 else 'steps are'} repeated"
 
 
 def resumed_step(last: Path) -> int:

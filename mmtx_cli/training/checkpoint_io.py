@@ -7,12 +7,14 @@ writing can lose both the old and the new checkpoint.
 import errno
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mmtx_cli.distributed.collectives import rank
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import make_subfolder
@@ -46,20 +48,27 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
         """
         target = Path(path)
         make_subfolder(target.parent)  # a run folder that was removed is not recreated
+        with self.saving(target, checkpoint.get("global_step")):
+            self.write(checkpoint, target)
+
+    @contextmanager
+    def saving(self, target: Path, step: Any) -> Iterator[None]:
+        """Report that a save found no space, if it is ``optional``; sets ``failed``."""
         self.failed = False
         try:
-            self.write(checkpoint, target)
+            yield
         except OSError as error:
             if not self.optional or error.errno not in DISK_FULL:
                 raise
             self.failed = True
-            print(
-                f"warning: {target}: not saved at step {checkpoint.get('global_step')}: "
-                f"{reason(error)}; free some space: the next save is tried as usual, and until "
-                f"then the run can be resumed from its earlier checkpoint",
-                file=sys.stderr,
-                flush=True,
-            )
+            if rank() == 0:
+                print(
+                    f"warning: {target}: not saved at step {step}: {reason(error)}; free some "
+                    "space: the next save is tried as usual, and until then the run can be "
+                    "resumed from its earlier checkpoint",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     def write(self, checkpoint: dict[str, Any], target: Path) -> None:
         """Write a checkpoint, unless there is clearly no space for it."""

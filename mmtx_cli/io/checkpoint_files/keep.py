@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmtx_cli.io.atomic import SUFFIX
-from mmtx_cli.io.checkpoint_files.seal import CHECKSUMS, read_seal
+from mmtx_cli.io.checkpoint_files.seal import read_seal
+from mmtx_cli.io.sharded.folder import holds_checkpoint, make_temporary, remove, replace
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 _PREVIOUS = re.compile(r"previous(?:-(\d{1,4}))?\.ckpt")
@@ -44,7 +45,7 @@ def keep_previous(last: Path, count: int) -> None:
         for number in range(count - 1, 1, -1):
             newer = folder / previous_name(number - 1)
             if is_checkpoint(newer):
-                _replace(newer, folder / previous_name(number))
+                replace(newer, folder / previous_name(number))
         copy_checkpoint(last, folder / previous_name(1))
     except OSError as error:
         print(
@@ -67,17 +68,20 @@ def copy_checkpoint(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{SUFFIX}")
     try:
         if source.is_dir():
-            shutil.copytree(source, temporary, symlinks=True, copy_function=_link_or_copy)
+            temporary = make_temporary(target)
+            shutil.copytree(
+                source, temporary, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True
+            )
         else:
             _link_or_copy(source, temporary)
-        _replace(temporary, target)
+        replace(temporary, target)
     finally:  # renaming one name of a file to another name of it does nothing
-        _remove(temporary)
+        remove(temporary)
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Return True for a checkpoint: a regular file, or a folder with checksums; not for a link."""
-    return not path.is_symlink() and (path.is_file() or (path / CHECKSUMS).is_file())
+    """Return True for a checkpoint, perhaps a damaged one: a file or folder, not a link."""
+    return not path.is_symlink() and (path.is_file() or holds_checkpoint(path))
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
@@ -117,7 +121,7 @@ def _remove_surplus(folder: Path, count: int) -> None:
     for path in folder.glob("previous*.ckpt"):
         match = _PREVIOUS.fullmatch(path.name)
         if match and int(match[1] or 1) >= count and is_checkpoint(path):
-            _remove(path)
+            remove(path)
 
 
 def _link_or_copy(source: str | Path, target: str | Path) -> None:
@@ -127,21 +131,3 @@ def _link_or_copy(source: str | Path, target: str | Path) -> None:
         shutil.copyfile(source, target, follow_symlinks=False)
         with open(target, "rb") as file:
             os.fsync(file.fileno())
-
-
-def _replace(source: Path, target: Path) -> None:
-    """Rename a file or folder, in place of a former checkpoint."""
-    if target.is_dir() and is_checkpoint(target):
-        old = target.with_name(f".{target.name}.{secrets.token_hex(8)}{SUFFIX}")
-        os.replace(target, old)
-        os.replace(source, target)
-        _remove(old)
-    else:
-        os.replace(source, target)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -2,26 +2,25 @@
 
 The CRCs of a zip archive cover the contents of its members only. The seal also covers headers,
 padding and index. It is part of the file, so that both are replaced at once, and readers of zip
-archives, such as ``torch.load``, skip the comment. A checkpoint that is a folder has the digests of
-its files in ``checksums.json``.
+archives, such as ``torch.load``, skip the comment. A checkpoint that is a folder has the checksums
+of its files in ``checksums.json``; its ``meta.pt`` has a seal, which states the step.
 """
 
 import os
 import re
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
-from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, check_regular, read_json
+from mmtx_cli.errors import CheckpointError
+from mmtx_cli.io.sharded.folder import CHECKSUMS, META, check_files, read_checksums
+from mmtx_cli.io.untrusted.bounded_file import check_regular
 from mmtx_cli.io.untrusted.checksums import damaged_entry
 from mmtx_cli.io.untrusted.torch_file import check_archive
 
-CHECKSUMS = "checksums.json"
-"""File with the digests of the files of a checkpoint that is a folder."""
 END_BYTES = 22
 """Size of the record that ends a zip archive, without its comment."""
 END_MARK = b"PK\x05\x06"
@@ -119,10 +118,10 @@ def write_sealed(path: Path, save: Callable[[Any], None], step: int) -> None:
 def read_seal(path: Path) -> Seal | None:
     """Return the seal of a checkpoint, which is not verified; None if it has none."""
     try:
-        with open(path, "rb") as file:
+        with open(path / META if path.is_dir() else path, "rb") as file:
             file.seek(-SEAL_BYTES, os.SEEK_END)
             match = _SEAL.fullmatch(file.read())
-    except OSError:  # a folder, or shorter than a seal
+    except OSError:  # missing, or shorter than a seal
         return None
     return Seal(int(match[1]), int(match[2]), match[3].decode()) if match else None
 
@@ -185,28 +184,8 @@ def _sha256(path: Path, seal: Seal) -> str:
 
 
 def _damage_of_folder(folder: Path) -> str | None:
-    listed = read_json(folder / CHECKSUMS)
-    if not isinstance(listed, Mapping):
-        raise RefusedFileError(f"{CHECKSUMS} is not a mapping of file names")
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
-    for name in sorted({*names, *map(str, listed)} - {CHECKSUMS}):
-        entry = listed.get(name)
-        if name not in names or not isinstance(entry, Mapping):
-            return name
-        path = folder / name
-        check_regular(path)
-        if not _matches(path, entry):
-            return name
+    try:
+        check_files(folder, listed := read_checksums(folder), listed)
+    except CheckpointError as error:
+        return str(error)
     return None
-
-
-def _matches(path: Path, entry: Mapping[str, Any]) -> bool:
-    if "bytes" in entry and entry["bytes"] != path.stat().st_size:
-        return False
-    with open(path, "rb") as file:
-        if "sha256" in entry:
-            return file_digest(file, "sha256").hexdigest() == entry["sha256"]
-        check = 0
-        while block := file.read(_BLOCK):
-            check = zlib.crc32(block, check)
-    return entry.get("crc32") in (check, f"{check:08x}", str(check))

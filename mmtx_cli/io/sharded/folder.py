@@ -6,6 +6,7 @@ and the CRC-32 of each other file. It is complete before it gets its name.
 """
 
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -33,6 +34,11 @@ _HERE, _EXCHANGE = -100, 2
 def is_sharded(path: Path) -> bool:
     """Return True if a path is the folder of a sharded checkpoint."""
     return path.is_dir() and (path / CHECKSUMS).exists() and (path / META).exists()
+
+
+def holds_checkpoint(folder: Path) -> bool:
+    """Return True if a folder contains a sharded checkpoint, perhaps a damaged one."""
+    return (folder / META).is_file() or (folder / CHECKSUMS).is_file()
 
 
 def read_checksums(folder: Path) -> dict[str, dict[str, int]]:
@@ -122,7 +128,12 @@ def replace(temporary: Path, target: Path) -> None:
 
     At any moment, ``target`` is the old or the new one; on file systems that cannot exchange two
     names, there is a moment in which only ``recovered`` finds the old one.
+
+    Raises:
+        OSError: if that fails, or ``target`` is a folder that is not a checkpoint.
     """
+    if target.is_dir() and not target.is_symlink() and not holds_checkpoint(target):
+        raise FileExistsError(errno.EEXIST, "a folder that is not a checkpoint", str(target))
     if not os.path.lexists(target) or (temporary.is_file() and not target.is_dir()):
         os.replace(temporary, target)
     elif exchange(temporary, target):

@@ -16,8 +16,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from mmtx_cli.errors import CheckpointError, RunError
+from mmtx_cli.io.atomic import make_subfolder
 from mmtx_cli.io.checkpoint import check_finite
 from mmtx_cli.io.checkpoint_files.keep import LAST, keep_previous
+from mmtx_cli.io.checkpoint_files.seal import write_sealed
+from mmtx_cli.io.file_errors import writing
 from mmtx_cli.io.sharded import folder as folders
 from mmtx_cli.io.sharded.tensors import (
     OPTIMIZER,
@@ -28,7 +31,7 @@ from mmtx_cli.io.sharded.tensors import (
     split,
     stored_tensors,
 )
-from mmtx_cli.training.checkpoint_io import check_state
+from mmtx_cli.training.checkpoint_io import check_space, check_state, size_of
 
 STATE_KEYS = ("exp_avg", "exp_avg_sq")
 """Tensors of AdamW's state for each parameter, of its shape."""
@@ -43,23 +46,47 @@ def save(checkpoint: Mapping[str, Any], target: Path, keep: int = 1) -> None:
         MmtxError, OSError: in every process if one of them cannot write.
     """
     meta, tensors = split(checkpoint)
-    temporary = Path(on_first(lambda: str(folders.make_temporary(target))))
+    size = size_of(checkpoint)  # of all processes
+
+    def begin() -> str:
+        make_subfolder(target.parent)
+        check_space(target, size)
+        return str(folders.make_temporary(target))
+
+    temporary = Path(on_first(begin))
+    try:
+        write_shards(tensors, target, temporary, size)
+        names = on_first(lambda: sorted(n for n in os.listdir(temporary) if n.endswith(SHARDS)))
+        own = names[dist.get_rank() :: world()]
+        parts = together(lambda: {n: folders.checksum(temporary / n) for n in own})
+        listed = {name: entry for part in parts for name, entry in part.items()}
+        on_first(lambda: complete(temporary, target, meta, listed, keep))
+    finally:
+        if dist.get_rank() == 0:
+            folders.remove(temporary)  # of a save that failed
+
+
+def write_shards(tensors: dict[str, Tensor], target: Path, temporary: Path, size: int) -> None:
+    """Write the shards of all processes.
+
+    Args:
+        tensors: The tensors, of which each process holds its part.
+        target: Path of the checkpoint.
+        temporary: Folder for the shards.
+        size: Bytes of the checkpoint.
+
+    Raises:
+        Exception: in all processes, if any of them failed.
+    """
     failure: BaseException | None = None
     try:
         writer = HuggingFaceStorageWriter(str(temporary), save_distributed=True)
         save_shards(tensors, storage_writer=writer)
-    except CheckpointException as error:  # in all processes, if any of them failed
+    except CheckpointException as error:
         failure = next(iter(error.failures.values()))[0]
     if failure is not None:
-        on_first(lambda: folders.remove(temporary))
-        with folders.writing(target, None, temporary):
+        with writing(target, size, temporary):
             raise failure
-    names = sorted(name for name in os.listdir(temporary) if name.endswith(SHARDS))
-    own = {n: folders.checksum(temporary / n) for n in names[dist.get_rank() :: world()]}
-    gathered: list[Any] = [None] * world()
-    dist.all_gather_object(gathered, own)
-    listed = {name: entry for part in gathered for name, entry in part.items()}
-    on_first(lambda: complete(temporary, target, meta, listed, keep))
 
 
 def complete(
@@ -78,34 +105,53 @@ def complete(
         listed: Sizes and checksums of the shards.
         keep: Number of latest checkpoints to keep.
     """
-    with folders.writing(target, None, temporary / folders.META):
-        torch.save(dict(meta), temporary / folders.META)
-    whole = {**listed, folders.META: folders.checksum(temporary / folders.META)}
+    path, step = temporary / folders.META, meta.get("global_step")
+    with writing(target, None, path):
+        write_sealed(
+            path,
+            lambda stream: torch.save(dict(meta), stream),
+            step if isinstance(step, int) else 0,
+        )
     if target.name == LAST:
         keep_previous(target, keep)
-    folders.finish(temporary, target, whole)
+    folders.finish(temporary, target, {**listed, folders.META: folders.checksum(path)})
 
 
 def on_first(action: Callable[[], Any]) -> Any:
     """Run an action in the first process and return its result in all of them.
 
     Raises:
-        Exception: that of the action, in the first process.
-        RunError: in the others, if it failed.
+        Exception: that of the action, as ``together`` raises it.
     """
-    result: list[Any] = [None, None]
+    return together(lambda: action() if dist.get_rank() == 0 else None)[0]
+
+
+def together(action: Callable[[], Any]) -> list[Any]:
+    """Run an action in every process and return the results of all, by rank, in each of them.
+
+    Raises:
+        Exception: that of the action, in a process where it failed.
+        OSError, RunError: in the others, if it failed in one of them.
+    """
     error: Exception | None = None
-    if dist.get_rank() == 0:
-        try:
-            result = [action(), None]
-        except Exception as raised:
-            error, result = raised, [None, str(raised)]
-    dist.broadcast_object_list(result)
+    result: Any = None
+    fault: Any = None
+    try:
+        result = action()
+    except OSError as raised:
+        error, fault = raised, (raised.errno, raised.strerror or str(raised), raised.filename)
+    except Exception as raised:
+        error, fault = raised, str(raised)
+    gathered: list[Any] = [None] * world()
+    dist.all_gather_object(gathered, (result, fault))
     if error is not None:
         raise error
-    if result[1] is not None:
-        raise RunError(str(result[1]))
-    return result[0]
+    for _, other in gathered:
+        if isinstance(other, tuple):
+            raise OSError(*other)
+        if other is not None:
+            raise RunError(other)
+    return [result for result, _ in gathered]
 
 
 def world() -> int:
@@ -155,9 +201,7 @@ def verify(path: Path) -> None:
         folders.check_files(path, listed, sorted(listed)[dist.get_rank() :: world()])
     except CheckpointError as error:
         fault = str(error)
-    faults: list[str | None] = [None] * world()
-    dist.all_gather_object(faults, fault)
-    if found := next((text for text in faults if text), None):
+    if found := next((text for text in together(lambda: fault) if text), None):
         raise CheckpointError(found)
 
 

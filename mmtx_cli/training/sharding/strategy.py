@@ -46,10 +46,11 @@ class ShardedStrategy(pl.strategies.ModelParallelStrategy):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: str | os.PathLike, storage_options: Any = None
     ) -> None:
-        """Write a sharded checkpoint; all processes take part."""
-        writer = self.checkpoint_io
-        keep = writer.keep if isinstance(writer, SafeCheckpointIO) else 1
-        shards.save(checkpoint, Path(filepath), keep)
+        """Write a sharded checkpoint; all processes take part, and fail together."""
+        writer, target = self.checkpoint_io, Path(filepath)
+        assert isinstance(writer, SafeCheckpointIO)
+        with writer.saving(target, checkpoint.get("global_step")):
+            shards.save(checkpoint, target, writer.keep)
 
     def load_checkpoint(
         self, checkpoint_path: str | os.PathLike, weights_only: bool | None = None
