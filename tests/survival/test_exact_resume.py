@@ -76,6 +76,7 @@ def test_a_mixture(mode, survival_data, tmp_path):
     corpora = ((survival_data, "a", 1.0), (other, "b", 2.0))
     mixture = ", ".join(f"{{name: {n}, path: '{p}', weight: {w}}}" for p, n, w in corpora)
     args = [f"data.mixture=[{mixture}]", f"data.mixture_mode={mode}", "trainer.max_steps=24"]
+    args.append("data.path=null")  # the experiment has one
     check(args, [1, 8, 17], tmp_path)
 
 
