@@ -49,5 +49,5 @@ def peak_memory() -> float | None:
         import resource
     except ImportError:  # not available on Windows
         return None
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes on Linux, bytes on macOS
-    return round(used / 1e6 if sys.platform == "darwin" else used / 1e3, 1)
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
+    return round((used if sys.platform == "darwin" else used * 1024) / 1e6, 1)
