@@ -1,5 +1,6 @@
 """Workers of a loader that die: one message, with the file where it is known, and what to do."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 from functools import partial
 
 import pytest
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, _utils
 
 from mmtx_cli.data.loader import Loader
 from mmtx_cli.data.loader_worker import Notes, init_worker, reading
@@ -22,6 +23,14 @@ from tests.command_line import environment
 from tests.messages import mentions
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch):
+    """A loader that is deleted waits for its lost workers only briefly."""
+    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+    yield
+    gc.collect()
 
 
 class Deadly(Dataset):

@@ -96,6 +96,7 @@ def test_processes_share_the_work(place, photos, captioner):
     assert (alone / "captions.jsonl").read_bytes() == (shared / "captions.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_other_settings_do_not_continue_a_run(place, photos, captioner):
     run = photos.parent / "run"
     args = arguments(photos, captioner, run)

@@ -94,6 +94,7 @@ def test_peft_loads_the_exported_adapter(trained, weights, tmp_path):
     assert (found - plain).abs().max() > 1e-6
 
 
+@pytest.mark.slow
 def test_a_merged_model_needs_no_other_file(manifest, tmp_path):
     weights = save_language_model(tmp_path / "model")
     picture = sorted((manifest.parent / "images").iterdir())[0]
@@ -129,6 +130,7 @@ def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(manifest, weights, t
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_connector_that_knows_words_is_trained_on_texts(manifest, weights, tmp_path):
     words = "decoder.objective=words"
     first = succeeded(mmtx(*command(manifest, weights, words), f"run_dir={tmp_path / 'words'}"))
@@ -220,6 +222,7 @@ def test_a_folder_that_holds_no_language_model(manifest, tmp_path):
 QUESTION = "decoder.prompt='question {text} answer'"
 
 
+@pytest.mark.slow
 def test_weights_are_found_from_another_folder(manifest, tmp_path):
     save_language_model(tmp_path / "model")
     args = command(manifest, "model", LORA, "run_dir=run")

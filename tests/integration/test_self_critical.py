@@ -50,6 +50,7 @@ def trained(place, scenes, captioner):
     return place / succeeded(done)
 
 
+@pytest.mark.slow
 def test_it_starts_from_the_captioner_and_logs_the_rewards(place, trained):
     first, *_, last = rows_of(trained)
     for row, kind, names in (

@@ -151,6 +151,7 @@ def test_films_are_read_as_films(tmp_path):
     assert isinstance(row["caption"], str)
 
 
+@pytest.mark.slow
 def test_frames_and_pictures_count_as_context(scenes, weights, tmp_path):
     films = make_events(tmp_path / "events", num=20, size=32)
     args = published(weights, LORA, "num_frames=1000")

@@ -113,6 +113,7 @@ def test_it_is_evaluated_to_the_same_figures(place, ckpt):
     assert {name: found["metrics"][name] for name in expected} == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_resumed_to_the_same_weights(place):
     run = place / "run"
     succeeded(mmtx("pretrain", "resume=true", f"run_dir={run}", "trainer.max_steps=10"))

@@ -109,6 +109,7 @@ def test_a_signal_lets_requests_finish(served_model, media, tmp_path, number, st
         assert os.listdir(tmp_path / "tmp") == []
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_at_once(served_model, tmp_path):
     with running(served_model, tmp_path) as server:
         children = server.children()
