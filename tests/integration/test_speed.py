@@ -60,6 +60,7 @@ def plain(manifest, tmp_path_factory):
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+@pytest.mark.quick_cases(1)
 def test_all_levers_together_in_half_precision(manifest, plain, tmp_path, precision):
     # other batches than the plain run's: only that it trains and its checkpoint is the same
     found = trained(manifest, tmp_path / "run", f"trainer.precision={precision}", *ALL)
