@@ -91,7 +91,9 @@ def combined(run: TrainConfig, figures: Figures, before: float, notes: list[str]
     memory = memory_of(run.trainer, figures, notes)
     times = times_of(run.trainer, figures, before)
     counts, budget = figures["components"], run.data.token_budget
-    saves = 2 if figures["validation"] else 1  # last.ckpt, and best.ckpt of a validation
+    # last.ckpt and those before it, and best.ckpt of a validation
+    saves = run.trainer.keep_checkpoints + bool(figures["validation"])
+    saves += figures["steps"] // (run.trainer.keep_every or figures["steps"] + 1)
     disk = {
         "checkpoints": saves * figures["checkpoint_bytes"],
         "model": figures["model_bytes"],
