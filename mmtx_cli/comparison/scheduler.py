@@ -97,7 +97,7 @@ def share(slot: int, jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that give a process its share of the cores, and one GPU."""
     import torch
 
-    from mmtx_cli.data.loader import available_cores
+    from mmtx_cli.io.cores import available_cores
 
     env = {"OMP_NUM_THREADS": str(max(1, available_cores() // jobs))}
     visible = environ.get("CUDA_VISIBLE_DEVICES")

@@ -16,6 +16,7 @@ from mmtx_cli.data.manifest.table.facts import corpus_codes
 from mmtx_cli.data.sampling.budget_order import BudgetOrder
 from mmtx_cli.data.sampling.epoch_order import TrainOrder, evaluation_batches, rank_slice
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder
+from mmtx_cli.io.cores import available_cores
 
 Keys = list[tuple[int, int]]
 
@@ -189,8 +190,3 @@ def default_workers() -> int:
     """Return the workers per process: its share of cores minus one for the model, at most eight."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", 1)))
     return max(0, min(8, available_cores() // processes - 1))
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -38,3 +38,10 @@ def write_plan(run_dir: Path, plan: Mapping[str, Any]) -> Path:
     run_dir.mkdir(parents=True, exist_ok=True)
     write_json(run_dir / PLAN, plan)
     return run_dir / PLAN
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files of a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

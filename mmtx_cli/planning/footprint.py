@@ -1,7 +1,5 @@
 """What a model, its optimizer and its device take: bytes and parameters."""
 
-from pathlib import Path
-
 import torch
 
 from mmtx_cli.distributed.lightning import pl
@@ -60,10 +58,3 @@ def device_name(trainer: pl.Trainer) -> str:
     """Return the name of the device."""
     device = trainer.strategy.root_device
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files of a folder."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

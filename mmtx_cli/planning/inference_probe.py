@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmtx_cli.planning.footprint import components_of, peak, size_of
+from mmtx_cli.planning.folder import size_of
+from mmtx_cli.planning.footprint import components_of, peak
 from mmtx_cli.planning.memory import high_water
 from mmtx_cli.planning.request import Request
 from mmtx_cli.planning.saved_tensors import nbytes

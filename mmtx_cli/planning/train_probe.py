@@ -21,12 +21,12 @@ from mmtx_cli.distributed.launch import is_single_process
 from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.planning.folder import size_of
 from mmtx_cli.planning.footprint import (
     components_of,
     device_name,
     memory_parts,
     peak,
-    size_of,
 )
 from mmtx_cli.planning.largest import batch_of, largest_examples
 from mmtx_cli.planning.request import Request

@@ -8,7 +8,7 @@ from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import make_subfolder
 from mmtx_cli.planning.extrapolate import extrapolated
-from mmtx_cli.planning.folder import work_folder
+from mmtx_cli.planning.folder import size_of, work_folder
 from mmtx_cli.planning.request import Request, measured
 from mmtx_cli.runs.run_config import TrainConfig
 from mmtx_cli.runs.variant import variant
@@ -99,7 +99,7 @@ def combined(run: TrainConfig, figures: Figures, before: float, notes: list[str]
         "model": figures["model_bytes"],
     }
     if run.data.cache:
-        disk["feature cache, which is read"] = folder_bytes(Path(run.data.cache))
+        disk["feature cache, which is read"] = size_of(Path(run.data.cache))
     return {
         "command": run.command,
         "device": figures["device"],
@@ -206,8 +206,3 @@ def validation_seconds(figures: Mapping[str, float] | None) -> float:
         return 0.0
     each = max(figures["batch_lasting"], figures["batch_busy"])
     return figures["start"] + figures["batches"] * each
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the bytes of the files in a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

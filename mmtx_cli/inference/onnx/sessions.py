@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.io.cores import available_cores
 from mmtx_cli.io.onnx_folder import (
     COPY_AGAIN,
     DECODER,
@@ -45,7 +46,7 @@ def num_threads() -> int:
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
 
 
 class Graph:

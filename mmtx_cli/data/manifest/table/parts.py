@@ -19,6 +19,7 @@ from mmtx_cli.data.manifest.row_parser import RowReader, Values
 from mmtx_cli.data.manifest.table.columns import record_batches
 from mmtx_cli.data.manifest.table_file import JsonLines, read_lines
 from mmtx_cli.errors import RunError
+from mmtx_cli.io.cores import available_cores
 
 PART_BYTES = 2**24
 """Bytes of a manifest that one process reads at a time."""
@@ -146,7 +147,7 @@ def _read(task: tuple[int, int, int]) -> Part:
 
 
 def _in_order(reading: Reading, folder: Path, tasks: list[tuple[int, int, int]]) -> Iterator[Part]:
-    processes = min(len(tasks), MAX_PROCESSES, available())
+    processes = min(len(tasks), MAX_PROCESSES, available_cores())
     if processes < 2:
         reader = PartReader(reading, folder)
         yield from (reader.read(*task) for task in tasks)
@@ -167,8 +168,3 @@ def _in_order(reading: Reading, folder: Path, tasks: list[tuple[int, int, int]])
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def available() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

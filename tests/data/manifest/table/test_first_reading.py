@@ -59,7 +59,7 @@ ROW = st.tuples(st.sampled_from(LINES), st.sampled_from("abcdefghijkl"))
 )
 def test_rows_and_faults_are_those_of_a_list(folder, monkeypatch, rows, end, files):
     # one process: many forks would take long
-    monkeypatch.setattr(parts, "available", lambda: 1)
+    monkeypatch.setattr(parts, "available_cores", lambda: 1)
     path = folder / "m.jsonl"
     text = "".join(line.replace("ID", ident) + end for line, ident in rows)
     path.write_bytes(text.encode("utf-8"))
@@ -69,7 +69,7 @@ def test_rows_and_faults_are_those_of_a_list(folder, monkeypatch, rows, end, fil
 
 
 def test_several_processes_read_in_order(folder, monkeypatch):
-    monkeypatch.setattr(parts, "available", lambda: 3)
+    monkeypatch.setattr(parts, "available_cores", lambda: 3)
     path = folder / "m.jsonl"
     lines = [LINES[i % 7].replace("ID", f"s{i}" if i % 11 else "s") for i in range(200)]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -81,7 +81,7 @@ def test_several_processes_read_in_order(folder, monkeypatch):
 
 
 def test_ids_with_equal_hashes_are_different_ids(folder, monkeypatch):
-    monkeypatch.setattr(parts, "available", lambda: 1)
+    monkeypatch.setattr(parts, "available_cores", lambda: 1)
     name = "mmtx_cli.data.manifest.table.{}.id_keys"
     for module in ("columns", "first_reading"):
         import numpy as np
